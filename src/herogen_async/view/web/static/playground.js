@@ -50,7 +50,8 @@ export function playgroundView(place, base, home, name) {
   const past = h("div", { class: "asked-list" });
   const nothing = h("div", { class: "empty" }, h("p", {}, "No questions yet."), h("p", {}, "Answers appear here while the model writes them. ", h("kbd", {}, "Ctrl"), " + ", h("kbd", {}, "Enter"), " asks."));
   fill(numbers, labelled("Samples", samples), labelled("Temperature", temperature), labelled("Max tokens", tokens), compareLabel);
-  fill(place, h("div", { class: "ask-split" }, form, h("section", { class: "asked", "aria-label": "Answers" }, nothing, past)));
+  const split = h("div", { class: "ask-split is-loading" }, form, h("section", { class: "asked", "aria-label": "Answers" }, nothing, past));
+  fill(place, split);
 
   function number(key, value, min, max, step) {
     return h("input", { type: "number", name: key, value, min, max, step, required: true, inputmode: "decimal", oninput: () => price() });
@@ -74,7 +75,8 @@ export function playgroundView(place, base, home, name) {
     tokens.value = model.max_tokens;
     compareLabel.hidden = model.base === null;
     compare.checked = model.base !== null && model.is_here; // at a service it is paid twice
-    fill(about, whereIt(model));
+    const isFirst = models.every(({ id }) => id === "run");
+    fill(about, whereIt(model), isFirst && [" No model was tuned on its rows yet: ", h("a", { href: `${home}/tune` }, "Tune"), " shows how."]);
     fill(message, model.problem && trouble({ message: sentence(model.problem.error), fix: `${model.problem.fix ?? ""}, then start herogen-async view again.` }));
     ready();
     if (cells.hidden) look(text.value);
@@ -140,6 +142,7 @@ export function playgroundView(place, base, home, name) {
     if (error) fill(sent, h("span", { class: "bad-text" }, `${sentence(error.message)} ${error.fix ? sentence(error.fix) : ""}`));
     else if (told === null) fill(sent, "Type a question.");
     else fill(sent, isChanged ? ["Sent as ", h("code", { class: "sent-text" }, told.sent), model.ending ? [", and ends at ", h("code", {}, model.ending.trim())] : null] : "Sent as it stands.");
+    split.classList.remove("is-loading"); // what has its place now stays there
     fill(system, told?.system && h("details", {}, h("summary", {}, "System text"), h("div", { class: "text" }, told.system)));
     price();
   }
@@ -270,9 +273,13 @@ export function playgroundView(place, base, home, name) {
     samples.max = told.most.samples;
     tokens.max = told.most.max_tokens;
     temperature.max = told.most.temperature;
-    if (!models.some(({ base: its }) => its !== null)) fill(system, h("p", { class: "quiet" }, "No model of this run was tuned yet: ", h("a", { href: `${home}/tune` }, "Tune"), " shows how."));
     use(models[0]);
-  })().catch((error) => isEnded || fill(message, trouble(error)));
+  })().catch((error) => {
+    if (isEnded) return;
+    split.classList.remove("is-loading");
+    fill(about);
+    fill(message, trouble(error));
+  });
   ready();
 
   return {
@@ -333,7 +340,7 @@ function questionBlock(asked) {
   const element = h(
     "article",
     { class: "asked-block" },
-    h("div", { class: "asked-head" }, h("h3", { class: "asked-text" }, asked.text), h("p", { class: "quiet figures" }, h("span", {}, asked.base === null ? asked.name : `${asked.name}, and its base ${asked.base}`), h("span", {}, `temperature ${asked.temperature}`), spent)),
+    h("div", { class: "asked-head" }, h("h2", { class: "asked-text" }, asked.text), h("p", { class: "quiet figures" }, h("span", {}, asked.base === null ? asked.name : `${asked.name}, and its base ${asked.base}`), h("span", {}, `temperature ${asked.temperature}`), spent)),
     h("div", { class: sides.length > 1 ? "answer-pairs" : "answer-columns" }, rows),
   );
   element.told = told;
@@ -371,7 +378,7 @@ function answerCard(model, kind, sample, many) {
   let raw = "";
   let attempt = 0;
   let isWhole = false;
-  const element = h("section", { class: `card answer-card of-${kind}`, "aria-label": `${title}, ${model}` }, h("div", { class: "card-head" }, h("h4", {}, title), h("span", { class: "grow" }), copy), body, h("div", { class: "answer-foot" }, note, figures));
+  const element = h("section", { class: `card answer-card of-${kind}`, "aria-label": `${title}, ${model}` }, h("div", { class: "card-head" }, h("h3", {}, title), h("span", { class: "grow" }), copy), body, h("div", { class: "answer-foot" }, note, figures));
   const mark = (kind, words) => {
     note.hidden = false;
     note.className = `pill ${kind}`;

@@ -318,7 +318,7 @@ function evaluationPart(told) {
     h("h3", {}, "Answers compared with the base model's"),
     h("p", { class: "quiet" }, `${told.headline}, at most ${count(told.max_tokens)} tokens. Made ${ago(told.at)}.`),
     told.note && h("p", {}, told.note),
-    h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Figures" }, h("table", { class: "shares" }, h("thead", {}, h("tr", {}, h("th", {}, ""), h("th", {}, "base"), h("th", {}, "tuned"))), h("tbody", {}, told.figures.map(([what, ofBase, ofTuned]) => h("tr", {}, h("th", { scope: "row" }, what.trim()), h("td", { class: "number" }, ofBase), h("td", { class: "number" }, ofTuned))), told.shares.map(shareRow)))),
+    h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Figures" }, h("table", { class: "shares" }, h("thead", {}, h("tr", {}, h("td", {}), h("th", {}, "base"), h("th", {}, "tuned"))), h("tbody", {}, told.figures.map(([what, ofBase, ofTuned]) => h("tr", {}, h("th", { scope: "row" }, what.trim()), h("td", { class: "number" }, ofBase), h("td", { class: "number" }, ofTuned))), told.shares.map(shareRow)))),
     h("p", { class: "quiet" }, "The bar is the 95 % interval, its mark the share. Where two bars do not overlap, the difference is beyond chance."),
     samplesPart(told),
   ];
