@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
@@ -19,6 +21,7 @@ from herogen_async.view.web import playground
 from support.fake_server import Asked, FakeServer, Reply, error
 from support.page_client import PageClient, served_page
 from support.run_folders import WrittenRun
+from support.runs import command, environment
 from support.streamed_answers import streamed
 from support.tuned_models import HEROES, tuned_model
 
@@ -341,6 +344,26 @@ def test_the_price_is_told_where_it_is_known(folder: Path, monkeypatch: pytest.M
         (own,) = page.get("/api/run/paid/playground")["models"]
         assert own["price"]["output_usd"] > own["price"]["input_usd"] > 0
         assert not own["is_here"]
+
+
+@pytest.mark.slow
+def test_a_question_ends_with_the_page_s_server(folder: Path, server: FakeServer) -> None:
+    """At Ctrl-C, at once: nothing went wrong, and the page is told."""
+    server.behaviour = lambda asked: streamed(asked, [" A hero"], is_held=True)
+    words, pipe = command("view", "--no-open"), subprocess.PIPE
+    with subprocess.Popen(words, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True) as child:
+        try:
+            assert child.stdout is not None
+            with asking(PageClient(child.stdout.readline().strip())) as response:
+                while b'"text"' not in response.readline():
+                    pass
+                child.send_signal(signal.SIGINT)
+                assert "the page's server was ended" == json.loads(response.readline())["error"]
+            _, told = child.communicate(timeout=WITHIN_S)
+        finally:
+            child.kill()
+    assert (0, False, False) == (child.returncode, "ERROR" in told, "Traceback" in told)
+    until(lambda: server.in_flight == 0)
 
 
 @pytest.mark.slow

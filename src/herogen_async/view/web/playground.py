@@ -38,6 +38,7 @@ OPEN_FOR_S = 300.0
 MOST_SAMPLES, MOST_TOKENS, MOST_TEMPERATURE = 8, 8192, 2  # what a page is to ask in one go
 _ROOM_TOKENS, _ROOM_BYTES = 1024, 1024  # of an answer and of a question: a longer one needs another start
 _SLOTS = 4  # of the embedded model: fewer answer sooner
+_LOOK_S = 0.25  # within which a question ends with the server
 _TURN_S = 2.0  # a question that was stopped is gone by then
 
 AnswerEvent = dict[str, Any]
@@ -45,9 +46,13 @@ TellAnswer = Callable[[AnswerEvent], None]
 
 
 class Playground:
-    """All questions of one server. Use `answers`; what is open is closed when the loop ends."""
+    """All questions of one server. Use `answers`; what is open is closed when the loop ends.
 
-    def __init__(self) -> None:
+    `is_ending` says whether the server stops: then no question goes on.
+    """
+
+    def __init__(self, is_ending: Callable[[], bool]) -> None:
+        self._is_ending = is_ending
         self._clock = MonotonicClock()
         self._turn = asyncio.Lock()
         self._open: _OpenModel | None = None
@@ -61,9 +66,21 @@ class Playground:
         asking = asyncio.ensure_future(self._ask(target, question, how, events.put_nowait))
         asking.add_done_callback(lambda _: events.put_nowait(None))
         try:
-            while (event := await events.get()) is not None:
+            while not self._is_ending():
+                try:
+                    async with asyncio.timeout(_LOOK_S):
+                        event = await events.get()
+                except TimeoutError:
+                    continue
+                if event is None:
+                    await asking
+                    return
                 yield event
-            await asking
+            yield {
+                "event": "error",
+                "error": "the page's server was ended",
+                "fix": "start it again: herogen-async view",
+            }
         finally:
             asking.cancel()
 

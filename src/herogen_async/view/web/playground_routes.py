@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -46,9 +46,9 @@ _MOST_BODY = 1 << 20  # bytes of a question
 _MOST_VALUES = 500  # of an attribute, to choose from; any other can be typed
 
 
-def playground_routes(runs: RunList) -> list[Route]:
-    """The addresses of the playground."""
-    playground = Playground()
+def playground_routes(runs: RunList, is_ending: Callable[[], bool]) -> list[Route]:
+    """The addresses of the playground. `is_ending` says whether the server stops."""
+    playground = Playground(is_ending)
 
     async def models(request: Request) -> Response:
         name = request.path_params["run"]

@@ -73,7 +73,7 @@ def page_routes(runs: RunList, is_ending: Callable[[], bool]) -> Starlette:
             *coverage_routes(page.told),
             *quality_routes(runs),
             *tune_routes(runs),
-            *playground_routes(runs),
+            *playground_routes(runs, is_ending),
         ],
         exception_handlers={HerogenError: _refused, HTTPException: _not_found},
     )
