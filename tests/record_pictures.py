@@ -28,7 +28,6 @@ from support.screen import Screen
 from support.screen_picture import picture
 
 PICTURES = ROOT / "docs" / "pictures"
-NIGHT = {"light": "", "dark": "_dark"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PANEL = r"╭─[^╰]*{}[^╰]*╰─"  # within a panel that is drawn to its end
 SERVER = "--base-url http://127.0.0.1:8123/v1 --model m"
@@ -252,13 +251,13 @@ def an_evening(stage: Stage) -> Iterator[TabShot]:
             tab.wait_for_selector(".started .pill >> text=done", timeout=60_000)
             yield TabShot("evening_assembled", tab.screenshot())
             _run_here(tab, 2)
-            for scheme in ("light", "dark"):
-                tab.emulate_media(color_scheme=scheme)
-                tab.locator(".finetune .tile >> text=/^1[0-9] of/").wait_for(timeout=1_500_000)
-                tab.wait_for_timeout(2500)
-                tab.locator(".finetune").scroll_into_view_if_needed()
-                tab.evaluate("document.querySelector('.finetune').scrollIntoView()")
-                yield TabShot(f"page_tune{NIGHT[scheme]}", tab.screenshot())
+            tab.locator(".finetune .tile >> text=/^1[0-9] of/").wait_for(timeout=1_500_000)
+            tab.wait_for_timeout(2500)
+            tab.evaluate("document.querySelector('.finetune').scrollIntoView()")
+            yield TabShot("page_tune", tab.screenshot())
+            tab.emulate_media(color_scheme="dark")
+            tab.wait_for_timeout(500)
+            yield TabShot("page_tune_dark", tab.screenshot())
             tab.emulate_media(color_scheme="light")
             tab.wait_for_selector(".started .pill >> text=done", timeout=1_500_000)
             _run_here(tab, 3)
@@ -266,21 +265,28 @@ def an_evening(stage: Stage) -> Iterator[TabShot]:
             tab.evaluate("document.querySelector('.evaluation').scrollIntoView()")
             tab.wait_for_timeout(500)
             yield TabShot("page_evaluation", tab.screenshot())
-        for scheme in ("light", "dark"):
-            with opened_browser(1280, 800, scheme) as page:
-                tab = page.at(served.url, "/superhero/playground").tab
-                tab.wait_for_selector(".ask-cells select")
-                for name, value in (("age", "40"), ("gender", "woman")):
-                    tab.locator(f"select[aria-label={name}]").select_option(value)
-                tab.locator("select[aria-label=power]").select_option(label="another value …")
-                tab.get_by_label("power, another value").fill("Healing")
-                tab.wait_for_selector(".sent-text >> text=40, woman, Healing ->")
-                tab.locator("input[name=samples]").fill("2")
-                tab.get_by_role("button", name="Ask", exact=True).click()
-                tab.wait_for_selector(".answer-card.of-base .figures >> text=answering", timeout=120_000)
-                if scheme == "light":
-                    tab.wait_for_selector(".ask-status >> text=Done", timeout=180_000)
-                yield TabShot(f"page_playground{NIGHT[scheme]}", tab.screenshot())
+        with _asked(served, "light") as tab:
+            tab.wait_for_selector(".ask-status >> text=Done", timeout=180_000)
+            yield TabShot("page_playground", tab.screenshot())
+        with _asked(served, "dark") as tab:
+            yield TabShot("page_playground_dark", tab.screenshot())
+
+
+@contextlib.contextmanager
+def _asked(served: PageClient, scheme: str) -> Iterator[Any]:
+    """The playground, while it answers a question that no row has asked."""
+    with opened_browser(1280, 800, scheme) as page:
+        tab = page.at(served.url, "/superhero/playground").tab
+        tab.wait_for_selector(".ask-cells select")
+        for name, value in (("age", "40"), ("gender", "woman")):
+            tab.locator(f"select[aria-label={name}]").select_option(value)
+        tab.locator("select[aria-label=power]").select_option(label="another value …")
+        tab.get_by_label("power, another value").fill("Healing")
+        tab.wait_for_selector(".sent-text >> text=40, woman, Healing ->")
+        tab.locator("input[name=samples]").fill("2")
+        tab.get_by_role("button", name="Ask", exact=True).click()
+        tab.wait_for_selector(".answer-card.of-base .figures >> text=answering", timeout=120_000)
+        yield tab
 
 
 def _run_here(tab: Any, step: int) -> None:

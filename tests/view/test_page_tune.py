@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from herogen_async import assemble, finetune
+from herogen_async.generation.run_folder import RunFolder
 from herogen_async.specs.spec import Spec
 from herogen_async.tune.evaluation import evaluate_tuned
 from herogen_async.tune.finetune import finetune_looks
@@ -305,6 +307,15 @@ def test_the_commands_are_those_that_fit_the_run(page: PageClient, run: WrittenR
     assert "herogen-async assemble heroes --truncated trim --split 0.2" == commands["assemble"]
     assert commands["finetune"].endswith("--epochs 8 --new")
     assert "herogen-async finetune heroes --backend local --eval" == commands["evaluate"]
+
+
+def test_the_page_of_one_run_calls_it_by_its_name(run: WrittenRun, tmp_path: Path) -> None:
+    """As `run --view` serves it, by its whole path; a run that lies elsewhere is called by that."""
+    with served_page(RunFolder(run.path.absolute())) as page:
+        assert "heroes" == told(page)["argument"]
+    shutil.move(run.path, tmp_path / "elsewhere")
+    with served_page(RunFolder(tmp_path / "elsewhere")) as page:
+        assert str(tmp_path / "elsewhere") == page.get("/api/run/elsewhere/tune")["argument"]
 
 
 def test_a_command_is_started_as_it_was_shown(page: PageClient, run: WrittenRun) -> None:
