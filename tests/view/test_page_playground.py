@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -111,6 +112,13 @@ def test_the_models_of_a_run_are_told(page: PageClient, server: FakeServer) -> N
     )
     assert ["age", "gender", "power"] == list(own["attributes"])
     assert [None, None] == [each["problem"] for each in (tuned, own)]
+
+
+def test_a_model_that_was_tuned_meanwhile_is_there(page: PageClient, folder: Path) -> None:
+    """Without a new start."""
+    assert ["001", "run"] == [each["id"] for each in page.get("/api/run/heroes/playground")["models"]]
+    shutil.copytree("runs/heroes/finetune/001", "runs/heroes/finetune/002")
+    assert ["002", "001", "run"] == [each["id"] for each in page.get("/api/run/heroes/playground")["models"]]
 
 
 @pytest.mark.parametrize(

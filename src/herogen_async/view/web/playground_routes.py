@@ -27,6 +27,7 @@ from starlette.routing import Route
 from herogen_async.core import codec
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import InputError
+from herogen_async.generation.intents import STEPS, numbered_folders
 from herogen_async.generation.limits import estimate_tokens
 from herogen_async.generation.prices import Price
 from herogen_async.tune.query import Conversation, RunModel, Target, run_models, sent_text
@@ -48,19 +49,19 @@ _MOST_VALUES = 500  # of an attribute, to choose from; any other can be typed
 
 def playground_routes(runs: RunList, is_ending: Callable[[], bool]) -> list[Route]:
     """The addresses of the playground. `is_ending` says whether the server stops."""
-    playground = Playground(is_ending)
+    playground, known = Playground(is_ending), _KnownModels(runs)
 
     async def models(request: Request) -> Response:
         name = request.path_params["run"]
-        return json_answer(await asyncio.to_thread(lambda: _told(_models(runs, name))))
+        return json_answer(await asyncio.to_thread(lambda: _told(known.of(name))))
 
     async def question(request: Request) -> Response:
         said, name = await json_body(request, _MOST_BODY), request.path_params["run"]
-        return json_answer(await asyncio.to_thread(lambda: _question(_model(runs, name, said), said)))
+        return json_answer(await asyncio.to_thread(lambda: _question(known.one(name, said), said)))
 
     async def ask(request: Request) -> Response:
         said, name = await json_body(request, _MOST_BODY), request.path_params["run"]
-        model = await asyncio.to_thread(_model, runs, name, said)
+        model = await asyncio.to_thread(known.one, name, said)
         target = await asyncio.to_thread(model.target, os.environ)
         how = asking_from(said, has_base=target.base is not None)
         asked = model.asked(_text(said), _cell(said))
@@ -88,15 +89,30 @@ async def _lines(events: AsyncIterator[AnswerEvent]) -> AsyncIterator[bytes]:
             yield codec.dumps(event) + b"\n"
 
 
-def _models(runs: RunList, name: str) -> list[RunModel]:
-    return run_models(runs.open(name).folder)
+class _KnownModels:
+    """The models of runs, found anew when something of them was written: a question is looked at as it is typed."""
 
+    def __init__(self, runs: RunList) -> None:
+        self._runs = runs
+        self._known: dict[str, tuple[object, list[RunModel]]] = {}
 
-def _model(runs: RunList, name: str, said: Mapping[str, Any]) -> RunModel:
-    for each in _models(runs, name):
-        if each.id == said.get("model"):
-            return each
-    raise InputError("this run has no such model", fix="reload the page: the run may have changed")
+    def of(self, name: str) -> list[RunModel]:
+        """Those of the run of that name. Raises RunFolderError, DamageError."""
+        folder = self._runs.open(name).folder
+        steps = [each / STEPS for each in numbered_folders(folder.path / "finetune")]
+        stamp = [(each, each.stat().st_mtime_ns) for each in (folder.manifest, *steps)]
+        before, models = self._known.get(name, (None, []))
+        if before != stamp:
+            models = run_models(folder)
+            self._known[name] = stamp, models
+        return models
+
+    def one(self, name: str, said: Mapping[str, Any]) -> RunModel:
+        """The one that a page means. Raises InputError."""
+        for each in self.of(name):
+            if each.id == said.get("model"):
+                return each
+        raise InputError("this run has no such model", fix="reload the page: the run may have changed")
 
 
 def _told(models: list[RunModel]) -> dict[str, Any]:
