@@ -1,6 +1,6 @@
 // Tune: the way from rows to a model, and each fine-tune with its losses, what it said, and how its answers compare.
 import { commandLine } from "./clipboard.js";
-import { ago, ask, clean, count, duration, fill, h, post, say, trouble, words } from "./dom.js";
+import { ago, ask, clean, count, duration, fill, h, post, say, sentence, trouble, words } from "./dom.js";
 import { lossChart } from "./loss_chart.js";
 
 const GOING_MS = 2000;
@@ -364,8 +364,3 @@ function side(title, answer) {
 }
 
 const endWords = (reason) => (reason === null || reason === undefined ? "no finish reason" : reason === "length" ? "cut off" : words(reason));
-
-const sentence = (told) => {
-  const text = String(told).trim();
-  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${/[.!?:]$/.test(text) ? "" : "."}`;
-};
