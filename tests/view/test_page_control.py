@@ -77,7 +77,7 @@ def test_a_run_is_paused_limited_and_drained_with_the_keyboard(kind: str, tmp_pa
         tab.wait_for_selector(".changes >> text=concurrency from 2 to 4")
         tab.get_by_role("button", name="Drain").focus()
         tab.keyboard.press("Enter")
-        tab.wait_for_selector("dialog[open] >> text=herogen-async resume")
+        tab.wait_for_selector("dialog[open] >> text=herogen-async resume small")
         looks_well(tab)
         tab.keyboard.press("Escape")
         tab.wait_for_selector("dialog[open]", state="detached")
@@ -104,6 +104,7 @@ def test_a_run_that_nobody_works_on_is_said_to_be_so(served: PageClient, stopped
         looks_well(tab)
         lock = RunLock.acquire(stopped.folder, "now")  # it works, and has no socket
         tab.wait_for_selector(".control-state >> text=can't be controlled now")
+        tab.wait_for_selector(".control-state .pill >> text=out of reach")
         lock.release()
         assert [] == page.errors
 

@@ -37,7 +37,7 @@ class PageBeside:
             raise self._failed(error.strerror or str(error)) from error
         assert self._child.stdin is not None
         with contextlib.suppress(OSError):
-            self._child.stdin.write(codec.dumps({"folder": str(folder.path.absolute())}) + b"\n")
+            self._child.stdin.write(codec.dumps({"folder": str(folder.path)}) + b"\n")
             self._child.stdin.flush()
 
     def url(self) -> str:

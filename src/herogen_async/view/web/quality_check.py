@@ -53,7 +53,7 @@ class QualityCheck:
             assert child.stdin is not None
             assert child.stdout is not None
             with contextlib.suppress(OSError):
-                child.stdin.write(codec.dumps({"folder": str(self._folder.path.absolute())}) + b"\n")
+                child.stdin.write(codec.dumps({"folder": str(self._folder.path)}) + b"\n")
                 child.stdin.close()
             os.set_blocking(child.stdout.fileno(), False)
             self._child, self._said, self._progress, self._trouble = child, b"", {}, None

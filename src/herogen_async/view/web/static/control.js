@@ -84,7 +84,9 @@ export function controlView(place, base) {
 
   function draw() {
     const run = told.at_work;
-    const [name, kind, words] = STATES[run?.state] ?? ["not at work", "", ""];
+    // Another user's, or one without a socket yet: `why` says which.
+    const isOutOfReach = run === null && report?.state === "running";
+    const [name, kind, words] = STATES[run?.state] ?? [isOutOfReach ? "out of reach" : "not at work", "", ""];
     const out = run?.in_flight ?? 0;
     const key = JSON.stringify([name, run === null ? told.why : [words, out, run?.done, run?.failed, run?.total]]);
     if (key !== seen) {
@@ -93,7 +95,7 @@ export function controlView(place, base) {
       else fill(state, h("span", { class: `pill ${kind}` }, name), " ", words, " ", h("span", { class: "quiet figures-line" }, figures(run)));
     }
     const busy = sending ? "Waiting for the run's reply." : "";
-    const gone = run === null ? "Nothing to control: the run is not at work." : "";
+    const gone = run !== null ? "" : isOutOfReach ? "It can't be reached, as said above." : "Nothing to control: the run is not at work.";
     const idle = gone || (at("asleep") && "It is asleep: there is nothing to pause.") || (at("draining") && "It is ending.") || (at("not asking") && "It is starting or ending.") || "";
     if (at("paused")) pause.show("Resume", `Sends requests again. ${count(Math.max((run.total ?? 0) - (run.done ?? 0) - (run.failed ?? 0), 0))} are left.`, busy);
     else pause.show("Pause", out === 0 ? "Stops sending until you resume it. No call is in flight." : `Stops sending until you resume it. ${calls(out)} in flight ${out === 1 ? "is" : "are"} still answered and kept.`, busy || idle);
@@ -311,6 +313,7 @@ export function controlView(place, base) {
   return {
     report(moment) {
       report = moment.report;
+      if (told !== null) draw();
     },
     end() {
       ended = true;

@@ -6,7 +6,7 @@ const STEPS = 5;
 const MEASURES = {
   done: { title: "Done", legend: "of the rows in the spec are done", query: { state: "done" } },
   failed: { title: "Failed", legend: "of the rows asked have failed", query: { state: "failed" } },
-  accepted: { title: "Accepted", legend: "of the rows done are accepted", query: { accepted: "yes" } },
+  accepted: { title: "Accepted", legend: "of the rows done are accepted", query: { accepted: "yes", state: "done" } },
 };
 const NOT_APPLICABLE = "not applicable";
 const percent = (share) => (share > 0 && share < 0.005 ? "<1" : share < 1 && share > 0.995 ? ">99" : String(Math.round(100 * share)));
