@@ -2,7 +2,7 @@
 
 The real program runs in a real terminal, and what stands there at a moment becomes a picture: whoever changes what
 people see, draws them again and looks at them. It needs tmux, Chromium, the embedded model's weights and four minutes;
-no test needs any of these.
+`an_evening` needs the extra `[train]` and a quarter of an hour more. No test needs any of these.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from support.browsers import opened_browser
 from support.doc_commands import simulating
@@ -236,6 +237,70 @@ def _views(served: PageClient, scheme: str) -> tuple[bytes, bytes, bytes]:
         return control, coverage, tab.screenshot()
 
 
+def an_evening(stage: Stage) -> Iterator[TabShot]:
+    """From the first rows to a tuned model on this machine, in the page: marked, assembled, tuned, compared, asked."""
+    with contextlib.chdir(stage.folder), stage.screen() as screen, served_page() as served:
+        screen.type("herogen-async run --limit 24")
+        screen.await_prompt(600)
+        with opened_browser(1280, 800) as page:
+            tab = page.at(served.url, "/superhero/rows").tab
+            tab.wait_for_selector(".count-line >> text=24 rows")
+            for key in ("j", "g", "j", "b", "j", "j", "5", "j", "b", "j", "g"):
+                tab.keyboard.press(key)
+                tab.wait_for_timeout(400)
+            yield TabShot("evening_marks", tab.screenshot())
+        with opened_browser(1280, 800) as page:
+            tab = page.at(served.url, "/superhero/tune").tab
+            _run_here(tab, 1)
+            tab.wait_for_selector(".started .pill >> text=done", timeout=60_000)
+            yield TabShot("evening_assembled", tab.screenshot())
+            _run_here(tab, 2)
+            tab.locator(".finetune .tile >> text=/^1[0-9] of/").wait_for(timeout=1_500_000)
+            tab.wait_for_timeout(2500)
+            tab.evaluate("document.querySelector('.finetune').scrollIntoView()")
+            yield TabShot("page_tune", tab.screenshot())
+            tab.emulate_media(color_scheme="dark")
+            tab.wait_for_timeout(500)
+            yield TabShot("page_tune_dark", tab.screenshot())
+            tab.emulate_media(color_scheme="light")
+            tab.wait_for_selector(".started .pill >> text=done", timeout=1_500_000)
+            _run_here(tab, 3)
+            tab.locator(".evaluation h3").first.wait_for(timeout=900_000)
+            tab.evaluate("document.querySelector('.evaluation').scrollIntoView()")
+            tab.wait_for_timeout(500)
+            yield TabShot("page_evaluation", tab.screenshot())
+        with _asked(served, "light") as tab:
+            tab.wait_for_selector(".ask-status >> text=Done", timeout=180_000)
+            yield TabShot("page_playground", tab.screenshot())
+        with _asked(served, "dark") as tab:
+            yield TabShot("page_playground_dark", tab.screenshot())
+
+
+@contextlib.contextmanager
+def _asked(served: PageClient, scheme: str) -> Iterator[Any]:
+    """The playground, while it answers a question that no row has asked."""
+    with opened_browser(1280, 800, scheme) as page:
+        tab = page.at(served.url, "/superhero/playground").tab
+        tab.wait_for_selector(".ask-cells select")
+        for name, value in (("age", "40"), ("gender", "woman")):
+            tab.locator(f"select[aria-label={name}]").select_option(value)
+        tab.locator("select[aria-label=power]").select_option(label="another value …")
+        tab.get_by_label("power, another value").fill("Healing")
+        tab.wait_for_selector(".sent-text >> text=40, woman, Healing ->")
+        tab.locator("input[name=samples]").fill("2")
+        tab.get_by_role("button", name="Ask", exact=True).click()
+        tab.wait_for_selector(".answer-card.of-base .figures >> text=answering", timeout=120_000)
+        yield tab
+
+
+def _run_here(tab: Any, step: int) -> None:
+    """The command of a step of the tune view, started there."""
+    button = tab.locator(".way li").nth(step).locator(".run-here")
+    button.click()
+    button.click()
+    tab.wait_for_selector(".started .pill >> text=running")
+
+
 SCENES: tuple[Scene, ...] = (
     before_paying,
     on_this_machine,
@@ -245,6 +310,7 @@ SCENES: tuple[Scene, ...] = (
     listed,
     in_the_browser,
     looked_into,
+    an_evening,
 )
 
 

@@ -15,7 +15,7 @@ PLAIN = Recipe(MESSAGES, separator="", lead="", ending="")
 def shown(pieces: list[str], whole: str | None = None, *, recipe: Recipe = TAUGHT, columns: int = 80) -> list[str]:
     """What is written at each piece, and at the end."""
     written: list[str] = []
-    answer = GrowingAnswer(recipe.answer, recipe.ending, columns, written.append)
+    answer = GrowingAnswer(recipe.answer_so_far, columns, written.append)
     steps = []
     for piece in pieces:
         answer.add(piece)

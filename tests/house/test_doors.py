@@ -44,6 +44,8 @@ TASKS = {
     "generation/engine": "the door: whoever wants calls side by side asks the engine",
     "generation/cluster/home": "a session whose engines are in other processes: its journal and its pulse",
     "view/web/server": "the page's server, which runs while its block does",
+    "view/web/tune_commands": "takes in what a command says that a person has started from the page",
+    "view/web/playground": "a question, which ends with whoever reads its answers; the model that is open for the next",
 }
 THREADS = {
     "core/event_loop": "a blocking call in a notebook, whose own loop is at work already",
@@ -56,6 +58,8 @@ THREADS = {
     "generation/session/sync_runner": "a run in a notebook, whose own loop is at work already",
     "tune/finetune/local/backend": "looks at models and copies files off the loop",
     "view/web/routes": "reads journals and writes marks off the page's loop",
+    "view/web/playground_routes": "reads a run's folder, and prices, off the page's loop",
+    "view/web/tune_routes": "looks at fine-tunes off the page's loop",
     "view/web/control_routes": "waits for a run's reply off the page's loop",
     "view/web/quality_routes": "looks how far a check is off the page's loop",
     "view/web/beside_server": "waits for the end of the process that started it",
@@ -70,6 +74,7 @@ PROCESSES = {
     "generation/journal/own_process": "a large run is verified on all cores, and its sidecars are written beside it",
     "view/web/quality_check": "the check of a run's rows: a minute of work that is none of the server's",
     "view/web/beside_run": "the page beside a run, which never waits for it",
+    "view/web/tune_commands": "a command of this package that a person has started from the page",
     "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",
 }

@@ -21,13 +21,23 @@ MODEL = "model-1"
 class WrittenRun:
     """A run in `path` whose answers a test chooses."""
 
-    def __init__(self, path: Path, spec: Spec | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        spec: Spec | None = None,
+        *,
+        settings: Settings | None = None,
+        endpoint: str = "completions",
+        model: str = MODEL,
+        base_url: str | None = "http://127.0.0.1:1/v1",
+    ) -> None:
         self.path = path
         self.folder = RunFolder(path)
         self.folder.create()
         self.spec = spec or Spec.builtin()
         self.settings = settings or Settings()
-        self.plan = Plan(self.spec, endpoint="completions", model=MODEL)
+        self.plan = Plan(self.spec, endpoint=endpoint, model=model)
+        self._endpoint, self._model, self._base_url = endpoint, model, base_url
         self.describe(self.spec)
 
     def describe(self, spec: Spec) -> None:
@@ -38,9 +48,9 @@ class WrittenRun:
                 spec=spec.as_dict(),
                 grid_fingerprint=self.plan.grid_fingerprint,
                 generation_fingerprint=self.plan.generation_fingerprint,
-                endpoint="completions",
-                model=MODEL,
-                base_url="http://127.0.0.1:1/v1",
+                endpoint=self._endpoint,
+                model=self._model,
+                base_url=self._base_url,
                 created_at=AT.isoformat(),
                 settings=self.settings,
             ),

@@ -13,13 +13,6 @@ if TYPE_CHECKING:
 
     from herogen_async.generation.endpoint.embedded import WeightsProgress
 
-PHASES = {
-    "waiting": "Waiting for another process that is downloading the weights",
-    "fetching": "Downloading the embedded model's weights, once",
-    "verifying": "Verifying the weights",
-    "requantising": "Quantizing the weights for speed, once",
-}
-
 
 @contextlib.contextmanager
 def weights_bar(console: Console | None) -> Iterator[Callable[[WeightsProgress], None]]:
@@ -38,7 +31,7 @@ class _PhaseLines:
     def __call__(self, progress: WeightsProgress) -> None:
         if progress.phase != self._phase:
             self._phase = progress.phase
-            say(f"{PHASES[progress.phase]} ({progress.total_bytes / 1e6:.0f} MB) ...")
+            say(f"{progress.words} ({progress.total_bytes / 1e6:.0f} MB) ...")
 
 
 class _Bar:
@@ -68,4 +61,4 @@ class _Bar:
             transient=True,
         )
         self._stack.enter_context(self._bar)
-        self._task = self._bar.add_task(PHASES[progress.phase], total=progress.total_bytes)
+        self._task = self._bar.add_task(progress.words, total=progress.total_bytes)

@@ -8,14 +8,10 @@ _LONGEST_WORD = 24  # cells that are held back until a word's end: scripts witho
 
 
 class GrowingAnswer:
-    """`add` gets what comes, `end` the whole: what `answer` makes of it is written, and never taken back.
+    """`add` gets what comes, `end` the whole: what `answer_so_far` makes of it is written, and never taken back."""
 
-    `ending` is the text that ends an answer: what may be its beginning is held back until more is known.
-    """
-
-    def __init__(self, answer: Callable[[str], str], ending: str, columns: int, write: Callable[[str], None]) -> None:
-        self._answer = answer
-        self._ending = ending
+    def __init__(self, answer_so_far: Callable[[str], str], columns: int, write: Callable[[str], None]) -> None:
+        self._answer_so_far = answer_so_far
         self._columns = columns
         self._write = write
         self._raw = ""
@@ -26,8 +22,7 @@ class GrowingAnswer:
     def add(self, piece: str) -> None:
         """What the model wrote next."""
         self._raw += piece
-        text = self._answer(self._raw)
-        self._tell(text[: len(text) - self._doubtful(text)])
+        self._tell(self._answer_so_far(self._raw))
 
     def end(self, text: str) -> None:
         """The answer is whole: what is missing of it, and the line's end. Written anew where it is another one."""
@@ -44,10 +39,6 @@ class GrowingAnswer:
         if self._column:
             self._write("\n")
         self._column, self._told, self._raw = 0, "", ""
-
-    def _doubtful(self, text: str) -> int:
-        sizes = range(min(len(self._ending) - 1, len(text)), 0, -1)
-        return next((size for size in sizes if text.endswith(self._ending[:size])), 0)
 
     def _tell(self, text: str) -> None:
         from herogen_async.view.terminal.sanitize import sanitize

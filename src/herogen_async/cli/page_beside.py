@@ -68,7 +68,7 @@ def page_beside(
         tell(url)
         if not no_open and open_page(url):
             say("Opened in the browser.")
-        say("Anyone with the URL can see the rows, mark them, and control the run.")
+        say("Anyone with the URL can see the rows, mark them, control the run, ask its models, and train on them here.")
         yield lambda report: _stay(page.wait, report)
     finally:
         page.end()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from herogen_async.cli.reply_text import compared, ending_note, example
+from herogen_async.cli.reply_text import compared, example
 from herogen_async.cli.shell import out, print_error, say
 from herogen_async.cli.spinner import Waiting, waiting
 from herogen_async.core.errors import EndpointRefused, InputError
@@ -160,6 +160,8 @@ class _Printer(Observer["Reply", None]):
 
     def call_ended(self, record: Reply, /) -> None:
         """An answer."""
+        from herogen_async.tune.query import ending_note
+
         reply = record
         self._wait.end()
         if self._how.samples > 1:

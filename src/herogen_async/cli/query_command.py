@@ -12,14 +12,14 @@ import typer
 
 from herogen_async.cli.command_help import examples
 from herogen_async.cli.options import shared, takes_options
-from herogen_async.cli.reply_text import compared, ending_note, example
+from herogen_async.cli.reply_text import compared, example
 from herogen_async.cli.shell import out, out_piece, print_error, print_json, say
 from herogen_async.generation.observer import Observer
 from herogen_async.tune.asking import QUERY_OPTIONS, Asking
 
 if TYPE_CHECKING:
     from herogen_async.cli.growing_answer import GrowingAnswer
-    from herogen_async.tune.query import QuestionText, Reply, Target
+    from herogen_async.tune.query import QuestionText, Reply, Target, TextPiece
 
 _EPILOG = examples(
     'herogen-async query superhero "40, woman, Healing" --samples 3',
@@ -105,16 +105,9 @@ def _ask(target: Target, how: Asking, prompts: list[str], *, json: bool, again: 
             printer.before = wait.end
             if not json and len(asked) * how.samples == 1 and not how.compare:
                 printer.growing = _growing(target)
-            ready = open_model(
-                target,
-                how,
-                MonotonicClock(),
-                prompts=asked,
-                observer=wait,
-                on_text=None if printer.growing is None else printer.hear,
-            )
+            ready = open_model(target, how, MonotonicClock(), prompts=asked, observer=wait)
             async with ready as model_session:
-                await model_session.ask(each(asked), how, printer)
+                await model_session.ask(each(asked), how, printer, None if printer.growing is None else printer.hear)
 
     asyncio.run(work())
     if not json:
@@ -133,11 +126,11 @@ class _Printer(Observer["Reply", None]):
         self._several = several
         self._json = json
 
-    def hear(self, piece: str) -> None:
+    def hear(self, piece: TextPiece) -> None:
         """A token of the one answer that is asked for."""
         self.before()
         if self.growing is not None:
-            self.growing.add(piece)
+            self.growing.add(piece.text)
 
     def call_ended(self, record: Reply, /) -> None:
         """An answer."""
@@ -151,7 +144,7 @@ class _Printer(Observer["Reply", None]):
             raise Interrupted("standard output was closed; no more questions are sent")
 
     def _print(self, reply: Reply) -> None:
-        from herogen_async.tune.query import is_cut_off
+        from herogen_async.tune.query import ending_note, is_cut_off
 
         self.failed += reply.error is not None or reply.base_error is not None
         if self._json:
@@ -182,7 +175,7 @@ def _growing(target: Target) -> GrowingAnswer | None:
 
     if target.server is not None or sys.stdout is None or not sys.stdout.isatty():
         return None
-    return GrowingAnswer(target.recipe.answer, target.recipe.ending, shutil.get_terminal_size().columns, out_piece)
+    return GrowingAnswer(target.recipe.answer_so_far, shutil.get_terminal_size().columns, out_piece)
 
 
 def _reader_is_gone() -> bool:

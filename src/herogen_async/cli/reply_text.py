@@ -19,29 +19,11 @@ def compared(reply: Reply) -> list[str]:
     return beside(_part("tuned", reply.answer), _part("base", reply.base), width)
 
 
-def ending_note(answer: Answer) -> str | None:
-    """What to say of an answer that did not stop by itself: why it ended, where the server says so."""
-    from herogen_async.generation.endpoint.finish_reasons import is_failure, is_filtered, is_tool_call
-    from herogen_async.tune.query import is_cut_off
-
-    if answer.stopped:
-        return None
-    if is_cut_off(answer):
-        tokens = answer.usage.get("completion_tokens")
-        return f"cut off after {tokens} tokens" if tokens else "cut off at the token limit"
-    reason = answer.finish_reason
-    if reason is None:
-        return "the server gave no finish reason"
-    if is_filtered(reason):
-        return "ended by the server's content filter"
-    if is_failure(reason):
-        return "ended by an error of the server"
-    return "ended with a tool call" if is_tool_call(reason) else f"finish reason: {reason}"
-
-
 def _part(side: str, answer: Answer | None) -> tuple[str, str]:
     if answer is None:
         return side, "(no answer)"
+    from herogen_async.tune.query import ending_note
+
     note = ending_note(answer) or "stopped by itself"
     return f"{side} · {answer.model} · {note}", answer.text
 

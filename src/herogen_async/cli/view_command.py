@@ -75,6 +75,6 @@ def view(
         out(url)
         opened = not no_open and open_page(url)
         say("Opened in the browser; serving until Ctrl-C." if opened else "Serving until Ctrl-C: open that URL.")
-        say("Anyone with the URL can see the rows, mark them, and control runs.")
+        say("Anyone with the URL can see the rows, mark them, control runs, ask their models, and train on them here.")
 
     serve_page_until_signal(started, only, host=host, port=port)

@@ -169,3 +169,14 @@ def test_the_text_of_a_stream_is_told_while_it_comes(size: int) -> None:
         pieces.feed(body[start : start + size])
     pieces.feed(b'data: {"error": "no"}\n\ndata: {"choices": 1}\n\ndata: {broken\n\ndata: [DONE]\n\n')
     assert ["Hel", "lo", "!"] == told
+
+
+def test_a_key_in_a_stream_is_never_told() -> None:
+    """P13: not its beginning either; what is none after all is told once that is known."""
+    key = "canary7f3a9c1eb2d4"
+    told: list[str] = []
+    pieces = TextPieces(told.append, Redactor(key))
+    for text in ("My c", "an do. ", "It is canary", "7f3a9c1e", "b2d4, no more", "."):
+        pieces.feed(events({"choices": [{"text": text}]}))
+    assert "My can do. It is " == "".join(told)
+    assert "My " == told[0]

@@ -454,6 +454,17 @@ async def test_an_answer_that_streams_all_the_same_is_read(server: FakeServer, k
     assert {"prompt_tokens": 3, "completion_tokens": 2} == found.usage
 
 
+async def test_a_server_that_refuses_to_stream_answers_whole(server: FakeServer) -> None:
+    """Its refusal made nothing: it is asked again as every other call asks."""
+    server.behaviour = lambda asked: (
+        error(422, "extra", "stream_options: not permitted") if asked.body["stream"] else answer(asked, "whole")
+    )
+    told: list[str] = []
+    async with client(server.url) as endpoint:
+        found = await endpoint.stream(Request("a question"), told.append)
+    assert ("whole", []) == (found.text, told)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(server: FakeServer, status: int) -> None:
     """A redirect fails the call, and nothing, not even the key, is sent to the other server."""

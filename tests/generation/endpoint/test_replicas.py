@@ -55,10 +55,10 @@ class Slow:
 class Rig:
     """Two servers of `room` slots each, and calls that are under way."""
 
-    def __init__(self, room: int = 2, *, on_text: Callable[[str], None] | None = None, streams_all: bool = False):
+    def __init__(self, room: int = 2, *, on_text: Callable[[str], None] | None = None):
         self.servers = [Slow(), Slow()]
         server = EmbeddedServer(Weights(Path("m.gguf"), "m", ""))
-        self.both = Replicas([Replica(server, each, room) for each in self.servers], on_text, streams_all=streams_all)
+        self.both = Replicas([Replica(server, each, room) for each in self.servers], on_text)
         self.calls: dict[str, asyncio.Task[Completion]] = {}
 
     async def ask(self, *prompts: str) -> list[list[str]]:
@@ -124,7 +124,7 @@ async def test_a_call_that_is_dropped_leaves_its_place_to_the_next() -> None:
 
 
 async def test_answers_are_streamed_until_a_first_one_is_whole() -> None:
-    """Then nobody counts their tokens any more; who shows an answer while it is written hears all of them."""
+    """Then nobody counts their tokens any more; who shows answers while they are written asks for that."""
     heard: list[str] = []
     rig = Rig(on_text=heard.append)
     await rig.ask("1", "2")
@@ -134,11 +134,16 @@ async def test_answers_are_streamed_until_a_first_one_is_whole() -> None:
     assert ["a", "a"] == heard
     await rig.end()
 
-    rig = Rig(on_text=heard.append, streams_all=True)
-    await rig.ask("1", "2")
-    await rig.answer("1")
-    await rig.ask("3")
-    assert ["1", "3"] == rig.servers[0].streamed
+    rig, told = Rig(), list[str]()
+    first = asyncio.create_task(rig.both.stream(Request("1"), told.append))
+    await rig.ask("2")
+    rig.servers[0].answer("1")
+    await first
+    second = asyncio.create_task(rig.both.stream(Request("3"), told.append))
+    await asyncio.sleep(0)
+    assert [["1", "3"], []] == [each.streamed for each in rig.servers]
+    assert ["a", "a"] == told
+    second.cancel()
     await rig.end()
 
 

@@ -23,7 +23,7 @@ from herogen_async.generation.endpoint.redact import Redactor
 from herogen_async.generation.endpoint.request_template import BuiltCall
 from herogen_async.generation.endpoint.target import Server
 from support.certificates import Authority
-from support.fake_server import FakeServer
+from support.fake_server import FakeServer, Reply
 from support.sound_tls import SoundTls
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +108,21 @@ async def test_answers_over_tls_are_taken_in_by_turns(server: FakeServer, by_rus
         ((tag, said),) = endpoint.take()
         assert ("warm", "An answer to: warm") == (tag, said.text)  # type: ignore[union-attr]
     assert 1 == len(by_rust)
+
+
+async def test_an_answer_streams_over_tls_once_its_server_is_known(server: FakeServer, by_rust: list[str]) -> None:
+    """The first one comes whole: the Rust transport decides whom to trust."""
+    body = b"data: {}\n\n" * 20_000
+    server.behaviour = lambda _: Reply(body, headers={"content-type": "text/event-stream"})
+    url = f"{server.url}/completions"
+    transport = TlsTransport(BuiltCall(url, {}), concurrency=4, timeout_s=10.0, redact=Redactor())
+    for is_first in (True, False):
+        parts: list[bytes] = []
+        answer = await transport.streamed(url, b"{}", parts.append)
+        assert (200, body) == (answer.status, b"".join(parts))
+        assert is_first == (len(parts) == 1)
+    assert [url] == by_rust
+    await transport.close()
 
 
 def trusts_nobody() -> ssl.SSLContext:

@@ -21,7 +21,6 @@ from numpy import float32
 
 from herogen_async import query as ask_in_python
 from herogen_async.cli.query_command import query
-from herogen_async.cli.reply_text import ending_note
 from herogen_async.cli.shell import print_error
 from herogen_async.cli.spinner import waiting
 from herogen_async.core.errors import HerogenError, InputError
@@ -29,6 +28,7 @@ from herogen_async.data.dataset.recipe import MESSAGES, Recipe
 from herogen_async.generation.endpoint.embedded import Weights, WeightsProgress
 from herogen_async.tune.query import (
     Answer,
+    ending_note,
     is_cut_off,
     question_from,
     question_of_line,

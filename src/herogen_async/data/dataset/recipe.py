@@ -151,6 +151,12 @@ class Recipe:
             text = text.partition(self.ending)[0]
         return text.removeprefix(self.lead)
 
+    def answer_so_far(self, text: str) -> str:
+        """As `answer`, of an output that still grows: without what may turn out to be the beginning of the ending."""
+        known = self.answer(text)
+        sizes = range(min(len(self.ending) - 1, len(known)), 0, -1)
+        return known[: len(known) - next((size for size in sizes if known.endswith(self.ending[:size])), 0)]
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

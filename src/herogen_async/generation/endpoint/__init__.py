@@ -115,3 +115,11 @@ class ModelServer(Resizable, Protocol):
     async def models(self) -> list[str]:
         """Their names. Raises an EndpointError."""
         ...
+
+
+class StreamingServer(ModelServer, Protocol):
+    """A place that can tell an answer while it is written."""
+
+    async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
+        """As `complete`; `on_text` gets the text piece by piece, a token each."""
+        ...

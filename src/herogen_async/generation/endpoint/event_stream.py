@@ -12,7 +12,9 @@ from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.errors import BadAnswer
+from herogen_async.generation.endpoint.redact import Redactor
 
+NOTHING_SECRET = Redactor()
 _LINES = re.compile(rb"\r\n|\n|\r")
 _FIELD = re.compile(rb"(data|event|id|retry)?:")  # what a line of such a stream begins with; a comment has no name
 _DONE = b"[DONE]"
@@ -52,10 +54,16 @@ def whole_answer(body: bytes) -> dict[str, Any] | None:
 
 
 class TextPieces:
-    """Hands on the text in a stream of events as it comes in, in parts of any size: `on_text` gets each piece."""
+    """Hands on the text in a stream of events as it comes in, in parts of any size: `on_text` gets each piece.
 
-    def __init__(self, on_text: Callable[[str], None]) -> None:
+    What may be the beginning of a secret is held back until more is known; once one has come, the rest is not told.
+    """
+
+    def __init__(self, on_text: Callable[[str], None], redact: Redactor = NOTHING_SECRET) -> None:
         self._on_text = on_text
+        self._redact = redact
+        self._text = ""
+        self._told = 0
         self._rest = b""
 
     def feed(self, part: bytes) -> None:
@@ -63,7 +71,19 @@ class TextPieces:
         *lines, self._rest = (self._rest + part).split(b"\n")
         for line in lines:
             if line.startswith(b"data: {") and (text := _text_in(line[6:])):
-                self._on_text(text)
+                self._tell(text)
+
+    def _tell(self, piece: str) -> None:
+        if not self._redact.has_keys:
+            self._on_text(piece)
+            return
+        self._text += piece
+        if self._redact.is_in(self._text.encode(errors="replace")):
+            return
+        end = len(self._text) - self._redact.begun_in(self._text)
+        if end > self._told:
+            self._on_text(self._text[self._told : end])
+            self._told = end
 
 
 def _text_in(piece: bytes) -> str | None:

@@ -60,6 +60,10 @@ class Redactor:
                 return True
         return False
 
+    def begun_in(self, text: str) -> int:
+        """How many characters at the end of `text` may be the beginning of a secret, for a text that still grows."""
+        return max((_begun(part, text) for part in self._parts), default=0)
+
     def of_word(self, word: str) -> str:
         """A server's own word beside a sound answer, without the secrets."""
         for part in self._parts:
@@ -104,6 +108,11 @@ def _parts(key: str) -> list[str]:
         max(_NEVER_QUOTED.findall(key), key=len, default=key),
         *(max(_NEVER_QUOTED.findall(part), key=len, default=part) for part in _in_base64(key)),
     ]
+
+
+def _begun(part: str, text: str) -> int:
+    sizes = range(min(len(part) - 1, len(text)), 0, -1)
+    return next((size for size in sizes if text.endswith(part[:size])), 0)
 
 
 def _in_base64(key: str) -> list[str]:

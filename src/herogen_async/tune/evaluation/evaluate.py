@@ -25,7 +25,7 @@ from herogen_async.tune.finetune.records import TunedModel
 from herogen_async.tune.query import Asking, ModelSession, QueryObserver, Reply, Target, each, open_model, target_of
 
 ANSWERS = 32  # of each model: on two cores about a minute; a share is then known to 15 points or so
-FOLDER = "evaluation"
+FOLDER, FIGURES_FILE, ANSWERS_FILE = "evaluation", "evaluation.json", "answers.jsonl"
 _PICTURE = "evaluation.png"
 _SAMPLES = 3  # answers that the report shows
 _LOSSES = (("base_eval_loss", "base_valid_loss"), ("eval_loss", "valid_loss"))  # base, tuned
@@ -74,7 +74,7 @@ class _Both:
 
     def keep(self) -> None:
         """Publish all answers so far."""
-        publish(self.folder / "answers.jsonl", b"".join(_answer_lines(self)))
+        publish(self.folder / ANSWERS_FILE, b"".join(_answer_lines(self)))
 
 
 async def _ask_both(target: Target, questions: Questions, how: Asking, both: _Both, *, observer: QueryObserver) -> None:
@@ -166,9 +166,9 @@ def _written(tuned: TunedModel, questions: Questions, how: Asking, both: _Both) 
         publish(folder / _PICTURE, drawn)
     if drawn is None:
         notes.append(NO_MATPLOTLIB)
-    files = ("evaluation.json", "report.md", "answers.jsonl", *([_PICTURE] if drawn else []))
+    files = (FIGURES_FILE, "report.md", ANSWERS_FILE, *([_PICTURE] if drawn else []))
     evaluation = replace(evaluation, note=" ".join(notes) or None, files=files)
-    publish(folder / "evaluation.json", codec.dumps_pretty(evaluation.as_dict()))
+    publish(folder / FIGURES_FILE, codec.dumps_pretty(evaluation.as_dict()))
     publish(folder / "report.md", report(evaluation, _PICTURE if drawn else None, _pairs(both)).encode())
     return evaluation
 

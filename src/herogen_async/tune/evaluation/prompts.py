@@ -81,11 +81,26 @@ def sample_question(tuned: TunedModel) -> str | None:
 def completions_in(file: Path | None, recipe: Recipe) -> Iterator[str]:
     """The answers that a fine-tune file teaches."""
     for row in _rows_in(file):
-        answer = row.get("completion")
-        if answer is None and isinstance(messages := row.get("messages"), list) and messages:
-            answer = messages[-1].get("content")
-        if isinstance(answer, str):
+        if (answer := _answer_in(row)) is not None:
             yield recipe.answer(answer)
+
+
+def taught_answers(tuned: TunedModel) -> dict[str, str]:
+    """The first answer that the held-out rows, else the training's, have to each question, by its last user message."""
+    found: dict[str, str] = {}
+    for file in (tuned.held_out, tuned.training):
+        for row in _rows_in(file):
+            asked = str(question_of_row(row, tuned.recipe)).removesuffix(tuned.recipe.separator)
+            if (answer := _answer_in(row)) is not None:
+                found.setdefault(asked, tuned.recipe.answer(answer))
+    return found
+
+
+def _answer_in(row: Mapping[str, Any]) -> str | None:
+    answer = row.get("completion")
+    if answer is None and isinstance(messages := row.get("messages"), list) and messages:
+        answer = messages[-1].get("content")
+    return answer if isinstance(answer, str) else None
 
 
 def _prompts_in(file: Path | None, recipe: Recipe) -> list[QuestionText]:

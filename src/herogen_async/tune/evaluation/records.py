@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,23 @@ class Side:
             "distinct": self.distinct,
             "overlap_with_training": self.copied_overlap,
         }
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any]) -> Side:
+        """What `as_dict` has told."""
+        return cls(
+            model=known["model"],
+            shares=_shares(known["shares"]),
+            keeps=_shares(known["keeps"]),
+            words=known["median_words"],
+            distinct=dict(known["distinct"]),
+            copied_overlap=known["overlap_with_training"],
+            loss=known["held_out_loss"],
+        )
+
+
+def _shares(known: Mapping[str, Any]) -> dict[str, Share]:
+    return {name: Share(each["hits"], each["of"]) for name, each in known.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +90,20 @@ class Evaluation:
             "files": list(self.files),
             "note": self.note,
         }
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any], folder: Path) -> Evaluation:
+        """What `as_dict` has told, of the files in `folder`. Raises LookupError, TypeError, AttributeError."""
+        told = {name: known[name] for name in ("source", "questions", "answers", "temperature", "max_tokens", "seed")}
+        base = known["base"]
+        return cls(
+            tuned=Side.from_dict(known["tuned"]),
+            base=None if base is None else Side.from_dict(base),
+            folder=folder,
+            files=tuple(known["files"]),
+            note=known["note"],
+            **told,
+        )
 
     def table(self) -> list[tuple[str, str, str]]:
         """(what, the base's figure, the tuned model's), as words."""

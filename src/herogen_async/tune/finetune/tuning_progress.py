@@ -66,6 +66,11 @@ class TuningStory:
             to_go_s=None if job.stands_still else self._to_go_s(job, clock),
         )
 
+    @property
+    def last_step_at(self) -> float:
+        """When the last step was told of, in seconds since 1970; 0 before the first."""
+        return self._timed[-1][0] if self._timed else 0.0
+
     def add(self, fresh: Sequence[JobEvent]) -> None:
         """Events that are new, oldest first."""
         for event in fresh:

@@ -2,8 +2,8 @@
 
 from herogen_async.tune.asking import Asking
 from herogen_async.tune.query.api import QueryOptions, aquery, query
-from herogen_async.tune.query.completion import Answer, has_stopped, is_cut_off
-from herogen_async.tune.query.model_session import ModelSession, QueryObserver, Reply, open_model
+from herogen_async.tune.query.completion import Answer, ending_note, has_stopped, is_cut_off
+from herogen_async.tune.query.model_session import ModelSession, QueryObserver, Reply, TextPiece, open_model
 from herogen_async.tune.query.query_target import Model, Target, find_target, target_of
 from herogen_async.tune.query.questions import (
     Conversation,
@@ -15,10 +15,12 @@ from herogen_async.tune.query.questions import (
     question_of_row,
     split_flags,
 )
+from herogen_async.tune.query.run_models import OF_RUN, RunModel, run_models, sent_text
 from herogen_async.tune.query.stdin_questions import MAX_STDIN_BYTES, dialog_line, questions_in
 
 __all__ = [
     "MAX_STDIN_BYTES",
+    "OF_RUN",
     "Answer",
     "Asking",
     "Conversation",
@@ -28,11 +30,14 @@ __all__ = [
     "QueryOptions",
     "QuestionText",
     "Reply",
+    "RunModel",
     "Target",
+    "TextPiece",
     "aquery",
     "checked",
     "dialog_line",
     "each",
+    "ending_note",
     "find_target",
     "has_stopped",
     "is_cut_off",
@@ -42,6 +47,8 @@ __all__ = [
     "question_of_line",
     "question_of_row",
     "questions_in",
+    "run_models",
+    "sent_text",
     "split_flags",
     "target_of",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.endpoint.finish_reasons import is_cut, is_stop
+from herogen_async.generation.endpoint.finish_reasons import is_cut, is_failure, is_filtered, is_stop, is_tool_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,23 @@ class Answer:
 def is_cut_off(answer: Answer) -> bool:
     """Whether the answer reached its longest, so that a larger `max_tokens` would let it go on."""
     return not answer.stopped and is_cut(answer.finish_reason)
+
+
+def ending_note(answer: Answer) -> str | None:
+    """What to say of an answer that did not stop by itself: why it ended, where the server says so."""
+    if answer.stopped:
+        return None
+    if is_cut_off(answer):
+        tokens = answer.usage.get("completion_tokens")
+        return f"cut off after {tokens} tokens" if tokens else "cut off at the token limit"
+    reason = answer.finish_reason
+    if reason is None:
+        return "the server gave no finish reason"
+    if is_filtered(reason):
+        return "ended by the server's content filter"
+    if is_failure(reason):
+        return "ended by an error of the server"
+    return "ended with a tool call" if is_tool_call(reason) else f"finish reason: {reason}"
 
 
 def has_stopped(completion: Completion, recipe: Recipe) -> bool:

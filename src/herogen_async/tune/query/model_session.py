@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import EndpointError, EndpointRefused, InputError
-from herogen_async.generation.endpoint import ModelServer, Request
+from herogen_async.generation.endpoint import Completion, Request, StreamingServer
 from herogen_async.generation.endpoint.embedded import (
     open_embedded,
     weights_in_thread,
@@ -41,6 +41,27 @@ class _Question:
     sample: int
     model: Model
     number: int
+
+
+@dataclass(slots=True)
+class _QuestionRequest(Request):
+    """A request that knows its question."""
+
+    question: _Question | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """What a model wrote next, in the answer to prompt and sample `number`; `is_base`: the base model did.
+
+    `attempt` counts from 1: with a higher one the answer begins anew. It holds the recipe's marks, as the model wrote
+    them.
+    """
+
+    number: int
+    is_base: bool
+    attempt: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +99,7 @@ class ModelSession:
     def __init__(
         self,
         target: Target,
-        endpoint: ModelServer,
+        endpoint: StreamingServer,
         how: Asking,
         clock: Clock,
         *,
@@ -102,9 +123,16 @@ class ModelSession:
         hosted = target.server is not None and is_openai(target.server.base_url)
         self._limit_name = "max_completion_tokens" if hosted else "max_tokens"
 
-    async def ask(self, prompts: AsyncIterator[QuestionText], how: Asking, observer: QueryObserver) -> None:
+    async def ask(
+        self,
+        prompts: AsyncIterator[QuestionText],
+        how: Asking,
+        observer: QueryObserver,
+        on_text: Callable[[TextPiece], None] | None = None,
+    ) -> None:
         """Ask all `prompts`; `call_ended` of `observer` gets what came of each sample, in order.
 
+        `on_text` gets what the models write while they write it, as far as their servers stream.
         Raises EndpointRefused when nothing can be answered until a person acts, InputError for a base that there is
         not, and whatever InputError `prompts` raises, after what was answered was handed on. So it is with what
         it raises: it costs the one reply, and ends the asking.
@@ -112,7 +140,7 @@ class ModelSession:
         models = self._models(how)
         pairing = _Pairing(self._answer, observer.call_ended, models)
         in_order: InOrder[_Question] = InOrder(
-            self._lane(how), self._clock, lambda question: self._request(question, how)
+            self._lane(how, on_text), self._clock, lambda question: self._request(question, how)
         )
         try:
             await in_order.run(_questions(prompts, how.samples, models), pairing.take)
@@ -134,10 +162,10 @@ class ModelSession:
             raise InputError(f"no base model on record for {self.target.model.name!r}", fix="remove --compare")
         return [self.target.model, self.target.base]
 
-    def _lane(self, how: Asking) -> Lane[OrderPlace[_Question]]:
+    def _lane(self, how: Asking, on_text: Callable[[TextPiece], None] | None) -> Lane[OrderPlace[_Question]]:
         timeout_s = _timeout_s(self.target, self._opened_for)
         return Lane(
-            self._endpoint,
+            self._endpoint if on_text is None else _Streamed(self._endpoint, self.target.model, on_text),
             gate=Gate(self._admission, self._clock, fuse_for=self._fuse_for),
             clock=self._clock,
             counters=Counters(total=0),  # nobody knows how many there will be
@@ -154,10 +182,12 @@ class ModelSession:
         if how.seed is not None:
             body["seed"] = how.seed + (question.number if how.seed_each else question.sample - 1)
         if isinstance(question.text, Conversation):
-            return Request(question.text.sent, body={**body, **question.model.body, "messages": question.text.messages})
+            body |= {**question.model.body, "messages": question.text.messages}
+            return _QuestionRequest(question.text.sent, body=body, question=question)
         # Where the endpoint is no chat, it has no place for one.
         system = recipe.system if self.target.endpoint == "chat" else None
-        return Request(recipe.question(question.text), system, body={**body, **question.model.body})
+        body |= question.model.body
+        return _QuestionRequest(recipe.question(question.text), system, body=body, question=question)
 
     async def _explained(self, refused: EndpointRefused, models: list[Model]) -> EndpointRefused:
         """`refused`; for a missing model, with the available ones."""
@@ -191,6 +221,24 @@ class ModelSession:
             completion.usage,
             round(outcome.latency_s * 1000),
         )
+
+
+class _Streamed:
+    """An endpoint whose answers are told while they are written."""
+
+    def __init__(self, server: StreamingServer, model: Model, on_text: Callable[[TextPiece], None]) -> None:
+        self._server = server
+        self._model = model
+        self._on_text = on_text
+        self._attempts: dict[tuple[int, bool], int] = {}
+
+    async def complete(self, request: Request) -> Completion:
+        """As the server does. Raises an EndpointError."""
+        assert isinstance(request, _QuestionRequest)
+        assert request.question is not None
+        number, is_base = place = request.question.number, request.question.model is not self._model
+        self._attempts[place] = attempt = self._attempts.get(place, 0) + 1
+        return await self._server.stream(request, lambda text: self._on_text(TextPiece(number, is_base, attempt, text)))
 
 
 class _Pairing:
@@ -251,12 +299,10 @@ async def open_model(
     *,
     prompts: Sequence[QuestionText] | None = None,
     observer: QueryObserver = SILENT,
-    on_text: Callable[[str], None] | None = None,
 ) -> AsyncIterator[ModelSession]:
     """`target`, ready to be asked; the embedded server is started for it and ended after it.
 
-    `prompts` are all that will be asked, where that is known: the server is made to fit. `on_text` gets what the
-    embedded model writes, token by token; other servers' answers come whole. Raises LocalModelError, and
+    `prompts` are all that will be asked, where that is known: the server is made to fit. Raises LocalModelError, and
     InputError for a budget with an unknown price.
     """
     budget = question_budget(target, how, clock.wall())
@@ -276,8 +322,6 @@ async def open_model(
         context_tokens=_prompt_tokens(target, prompts) + how.max_tokens,
         adapter=target.adapter,
         on_notice=observer.notice,
-        on_text=on_text,
-        streams_all=True,
     )
     async with embedded as endpoint:
         yield ModelSession(target, endpoint, how, clock, budget=budget)

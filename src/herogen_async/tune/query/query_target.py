@@ -17,8 +17,6 @@ from herogen_async.tune.finetune.model_registry import find_tuned
 from herogen_async.tune.finetune.records import TunedModel
 from herogen_async.tune.options import LOCAL
 
-_PLAIN = Recipe(MESSAGES, separator="", lead="", ending="")
-
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -106,11 +104,16 @@ def target_of(
     )
 
 
+def plain_recipe() -> Recipe:
+    """That of a model which is asked in the words that are given, and nothing else."""
+    return Recipe.of(MESSAGES)
+
+
 def _untaught(
     model: Model, endpoint: str | None, *, server: Server | None = None, weights: str | None = None
 ) -> Target:
     """A model of which no fine-tune is recorded: asked as a default data set would teach it, or in plain chat."""
-    recipe = _PLAIN if endpoint == "chat" else Recipe()
+    recipe = plain_recipe() if endpoint == "chat" else Recipe()
     return Target(model, recipe, endpoint or "completions", server=server, weights=weights)
 
 

@@ -32,9 +32,11 @@ from herogen_async.view.web.control_routes import control_routes
 from herogen_async.view.web.coverage_routes import coverage_routes
 from herogen_async.view.web.json_requests import json_answer, json_body
 from herogen_async.view.web.open_run import OpenRun
+from herogen_async.view.web.playground_routes import playground_routes
 from herogen_async.view.web.quality_routes import quality_routes
 from herogen_async.view.web.run_list import RunList
 from herogen_async.view.web.static_files import static_files
+from herogen_async.view.web.tune_routes import tune_routes
 
 LIVE_EVERY_S = 1.0  # a run's own figures are published once a second
 _AFTER_TROUBLE_S = 5.0
@@ -69,6 +71,8 @@ def page_routes(runs: RunList, is_ending: Callable[[], bool]) -> Starlette:
             *control_routes(runs),
             *coverage_routes(page.told),
             *quality_routes(runs),
+            *tune_routes(runs),
+            *playground_routes(runs, is_ending),
         ],
         exception_handlers={HerogenError: _refused, HTTPException: _not_found},
     )

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from herogen_async.generation.endpoint import ModelServer
+from herogen_async.generation.endpoint import StreamingServer
 from herogen_async.generation.endpoint.embedded.cores import divide
 from herogen_async.generation.endpoint.embedded.process import EmbeddedServer
-from herogen_async.generation.endpoint.embedded.replicas import Replica, Replicas, StreamingServer
+from herogen_async.generation.endpoint.embedded.replicas import Replica, Replicas
 from herogen_async.generation.endpoint.embedded.weights import Weights
 from herogen_async.generation.endpoint.request_template import load_client
 from herogen_async.generation.endpoint.target import MOST_SLOTS, Server
@@ -27,13 +27,12 @@ async def open_embedded(
     adapter: Path | None = None,
     on_notice: Callable[[str], None] = lambda _: None,
     on_text: Callable[[str], None] | None = None,
-    streams_all: bool = False,
-) -> AsyncIterator[ModelServer]:
+) -> AsyncIterator[StreamingServer]:
     """The clients that `client_for` makes, open at embedded servers that last as long as the block.
 
     `concurrency` is how many calls will be in flight, `context_tokens` what each needs for prompt and answer. `on_text`
-    gets the answers' pieces until a first answer is whole, or of all of them with `streams_all`. Raises LocalModelError
-    when a server can't start; once they run, a call raises EndpointRefused when its server has ended.
+    gets the answers' pieces until a first answer is whole. Raises LocalModelError when a server can't start; once they
+    run, a call raises EndpointRefused when its server has ended.
     """
     division = await divide(max(1, min(concurrency, MOST_SLOTS)), weights.size_bytes)
     # While the first server loads its weights, in a process of its own.
@@ -55,6 +54,6 @@ async def open_embedded(
             await loading
             client = await stack.enter_async_context(client_for(Server(server.base_url, server.api_key)))
             replicas.append(Replica(server, client, slots))
-        both = Replicas(replicas, on_text, streams_all=streams_all)
+        both = Replicas(replicas, on_text)
         stack.callback(both.close)
         yield both

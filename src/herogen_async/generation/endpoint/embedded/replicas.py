@@ -13,21 +13,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from herogen_async.core.errors import ConnectionFailed, EndpointRefused, LocalModelError, ParkReason
-from herogen_async.generation.endpoint import Completion, ModelServer, Request
+from herogen_async.generation.endpoint import Completion, Request, StreamingServer
 from herogen_async.generation.endpoint.embedded.process import EmbeddedServer
 
 ALONE_S = 15.0  # a first answer that takes longer is a long one: the slots are worth more than it
-
-
-class StreamingServer(ModelServer, Protocol):
-    """A place that can tell an answer while it is written."""
-
-    async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
-        """As `complete`; `on_text` gets the text piece by piece, a token each."""
-        ...
 
 
 @dataclass(slots=True)
@@ -41,17 +32,11 @@ class Replica:
 
 
 class Replicas:
-    """A `ModelServer` of several. `on_text` gets the pieces of all answers until the first one is whole.
+    """A `StreamingServer` of several. `on_text` gets the pieces of all answers until the first one is whole."""
 
-    `streams_all`: of all answers, to the end.
-    """
-
-    def __init__(
-        self, replicas: Sequence[Replica], on_text: Callable[[str], None] | None, *, streams_all: bool = False
-    ) -> None:
+    def __init__(self, replicas: Sequence[Replica], on_text: Callable[[str], None] | None) -> None:
         self._replicas = tuple(replicas)
         self._on_text = on_text
-        self._streams_all = streams_all
         self._waiting: deque[asyncio.Future[Replica]] = deque()
         self._has_answered = False
         self._slots_of_first = self._replicas[0].room
@@ -60,12 +45,21 @@ class Replicas:
 
     async def complete(self, request: Request) -> Completion:
         """Ask the server with most room. Raises EndpointRefused when that one has ended: it won't come back."""
+        return await self._ask(request, None)
+
+    async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
+        """As `complete`; `on_text` gets the text piece by piece, a token each."""
+        return await self._ask(request, on_text)
+
+    async def _ask(self, request: Request, on_text: Callable[[str], None] | None) -> Completion:
         replica = await self._with_room()
+        if on_text is None and not self._has_answered:
+            on_text = self._on_text
         try:
-            if self._on_text is not None and (self._streams_all or not self._has_answered):
-                completion = await replica.client.stream(request, self._on_text)
-            else:
+            if on_text is None:
                 completion = await replica.client.complete(request)
+            else:
+                completion = await replica.client.stream(request, on_text)
         except ConnectionFailed:
             _require_alive(replica.server)
             raise

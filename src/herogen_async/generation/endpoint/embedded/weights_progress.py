@@ -8,6 +8,13 @@ from typing import Literal, TypeAlias
 
 Phase: TypeAlias = Literal["waiting", "fetching", "verifying", "requantising"]
 
+_WORDS: dict[Phase, str] = {
+    "waiting": "Waiting for another process that is downloading the weights",
+    "fetching": "Downloading the embedded model's weights, once",
+    "verifying": "Verifying the weights",
+    "requantising": "Quantizing the weights for speed, once",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class WeightsProgress:
@@ -16,6 +23,11 @@ class WeightsProgress:
     phase: Phase
     done_bytes: int
     total_bytes: int
+
+    @property
+    def words(self) -> str:
+        """The phase, for people."""
+        return _WORDS[self.phase]
 
 
 OnProgress: TypeAlias = Callable[[WeightsProgress], None]

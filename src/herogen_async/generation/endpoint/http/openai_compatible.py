@@ -286,17 +286,19 @@ class OpenAICompatible:
     async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
         """As `complete`, for a key that never expires; `on_text` gets the answer piece by piece as it is written.
 
-        Over TLS or through a proxy it comes whole, as from `complete`.
+        Through a proxy, and from a server that refuses to stream, it comes whole, as from `complete`.
         """
         transport = self._transport
-        if type(transport) is not PlainTransport:
+        if not isinstance(transport, PlainTransport):
             return await self.complete(request)
         streamed = {"stream": True, "stream_options": {"include_usage": True}}
         route = self._routes[request.column]
         url = self._urls[route.path]
         body = route.body.as_sent(replace(request, body={**(request.body or {}), **streamed}))
-        pieces = TextPieces(on_text)
+        pieces = TextPieces(on_text, self._redact)
         answer = await transport.streamed(url, body, pieces.feed, timeout_s=request.timeout_s)
+        if answer.status in _REFUSALS and b"stream" in answer.body:
+            return await self.complete(request)
         return self.read(answer, request.column)
 
     def resize(self, concurrency: int) -> None:

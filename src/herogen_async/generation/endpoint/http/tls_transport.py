@@ -60,6 +60,21 @@ class TlsTransport(PlainTransport):
         self._is_sound = True
         return answer
 
+    async def streamed(
+        self, url: str, body: bytes, on_part: Callable[[bytes], None], *, timeout_s: float | None = None
+    ) -> HttpResponse:
+        """As `PlainTransport.streamed`; what the Rust transport asks comes as one part."""
+        if self._is_sound and not self._is_given_up:
+            try:
+                return await super().streamed(url, body, on_part, timeout_s=timeout_s)
+            except ConnectionFailed as failed:
+                if failed.sent or not self._is_given_up:
+                    raise
+        answer = await self._rust.exchange("POST", url, body, timeout_s=timeout_s)
+        self._is_sound = True
+        on_part(answer.body)
+        return answer
+
     def resize(self, concurrency: int) -> None:
         """Keep at most `concurrency` idle connections from now on."""
         super().resize(concurrency)

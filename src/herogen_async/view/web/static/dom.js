@@ -41,6 +41,12 @@ export const count = (number) => WHOLE.format(Math.round(number));
 export const rate = (number) => (number >= 100 ? count(number) : number >= 10 ? number.toFixed(1) : number.toFixed(2));
 export const usd = (number) => (number === null || number === undefined ? "unknown" : `${number.toFixed(number < 1 ? 4 : 2)} USD`);
 
+/** What a server says, as a sentence: it begins with a capital letter and has an end. */
+export function sentence(told) {
+  const text = String(told ?? "").trim();
+  return text === "" ? "" : `${text[0].toUpperCase()}${text.slice(1)}${/[.!?:]$/.test(text) ? "" : "."}`;
+}
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;

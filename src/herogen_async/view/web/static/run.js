@@ -3,9 +3,11 @@ import { ask, fill, h, pill, say, trouble } from "./dom.js";
 import { controlView } from "./control.js";
 import { coverageView } from "./coverage.js";
 import { liveView } from "./live.js";
+import { playgroundView } from "./playground.js";
 import { qualityView } from "./quality.js";
 import { rowsView } from "./rows.js";
 import { aboutAll, hasView, listen } from "./server.js";
+import { tuneView } from "./tune.js";
 
 // What an address names: the view's title, and what makes it.
 const VIEWS = {
@@ -13,6 +15,8 @@ const VIEWS = {
   rows: ["Rows", ({ place, base, home, rest }) => rowsView(place, base, home, rest)],
   coverage: ["Coverage", ({ place, base, home }) => coverageView(place, base, home)],
   quality: ["Quality", ({ place, base, home }) => qualityView(place, base, home)],
+  tune: ["Tune", ({ place, base, home }) => tuneView(place, base, home)],
+  playground: ["Playground", ({ place, base, home, name }) => playgroundView(place, base, home, name)],
   control: ["Control", ({ place, base }) => controlView(place, base)],
 };
 
