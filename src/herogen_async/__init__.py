@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from herogen_async.data.dataset import failures as errors
     from herogen_async.data.prepare import inferred_recipe, prepare
     from herogen_async.generation.forecast.look_ahead import plan
+    from herogen_async.generation.mirror import restore
     from herogen_async.generation.observer import CallEnded, Observer
     from herogen_async.generation.report import RunReport
     from herogen_async.generation.session import Watch, status
@@ -76,6 +77,7 @@ __all__ = [
     "plan",
     "prepare",
     "query",
+    "restore",
     "resume",
     "rows",
     "run",
@@ -105,6 +107,7 @@ _HOME = {
     "evaluate": "tune.evaluation.api",
     "merge": "generation.session.merge_runs",
     "plan": "generation.forecast.look_ahead",
+    "restore": "generation.mirror",
     **dict.fromkeys(("CallEnded", "Observer"), "generation.observer"),
     **dict.fromkeys(("Column", "Sampling", "Spec"), "specs.spec"),
     **dict.fromkeys(("Watch", "status"), "generation.session"),

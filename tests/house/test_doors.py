@@ -21,6 +21,7 @@ WRITERS = {
     "specs/records/spool": "what can be read only once, for as long as the process lives",
     "specs/records/whole_file": "the cache of sources: their indexes, and what a large file's fields are called",
     "specs/source_index": "the index of a source: a cache, from which a run takes its own",
+    "generation/mirror/restore": "a folder that is no run yet, and was begun for another mirror",
     "generation/session/locked": "a run that never was leaves no folder: it goes before its lock is released",
     "data/quality/similar": "sketches of answers, in a nameless temporary file",
     "data/charts": "into memory: the picture's bytes are published by those who asked for it",
@@ -34,6 +35,7 @@ WRITERS = {
 }
 NETWORK = {
     "generation/endpoint": "the door: completions, fine-tuning jobs, the embedded model",
+    "generation/mirror/storage": "obstore, which ships a run's folder to object storage",
     "specs/records/hub": "huggingface_hub, which downloads a source's files",
     "lab/simulator/http": "the simulated server",
     "generation/control": "a Unix socket in the run's folder",
@@ -51,6 +53,7 @@ THREADS = {
     "core/event_loop": "a blocking call in a notebook, whose own loop is at work already",
     "generation/journal/write/syncs": "the syncs' own thread: neither the loop nor the next write waits for one",
     "generation/journal/write/writer": "the disk's own thread: a batch a hop",
+    "generation/mirror/keeper": "ships a run's folder, and waits for storage that no run waits for",
     "generation/journal/sidecar/keeper": "waits for the process below",
     "generation/endpoint/embedded": "verifies weights off the loop; in children, a watch for the parent's end",
     "generation/cluster/local_placer": "one a worker: waits for what comes over its pipe, and for its end",

@@ -166,3 +166,37 @@ def test_p14_a_server_cannot_move_the_cursor_by_what_it_says() -> None:
     report = replace(RUNNING, lanes=evil)
     assert not any("\x1b" in line or "\n" in line for line in lane_lines(report, 80))
     assert not any("\x1b" in line or "\n" in line for line in summary_lines(replace(report, state="done")))
+
+
+SERVERS = {
+    f"http://10.0.0.{number}:8000/v1": {
+        **lane("qwen", "response_txt", limits={}, permitted_pct=None, binding="endpoint", state="running"),
+        "base_url": f"http://10.0.0.{number}:8000/v1",
+    }
+    for number in range(1, 4)
+}
+SERVERS["http://10.0.0.2:8000/v1"] |= {"reason": "connection refused", "state": "down", "in_flight": 0}
+ONE_MODEL = replace(RUNNING, columns={}, calls={}, lanes=SERVERS, model="qwen")
+
+
+def test_several_servers_of_one_model_have_a_line_each_by_address() -> None:
+    """In the panel, in a log and at the end; one that is down says why, and isn't called parked."""
+    shown = "\n".join(drawn(ONE_MODEL, 100))
+    assert "http://10.0.0.1:8000/v1  12 of 16 in flight  endpoint" in shown
+    assert "http://10.0.0.2:8000/v1  down: connection refused" in shown
+    assert "qwen · chat · 3 servers" in shown
+    written: list[str] = []
+    PlainView(written.append, now=lambda: datetime(2026, 1, 2)).state(ONE_MODEL)
+    assert "  http://10.0.0.1:8000/v1: 12 of 16 in flight, limited by endpoint" in written
+    assert "  http://10.0.0.2:8000/v1: down: connection refused" in written
+    ended = list(summary_lines(replace(ONE_MODEL, state="done", done=294, pending=0)))
+    assert "http://10.0.0.2:8000/v1: 1,234 requests, 3 refused, down." in ended
+    many = {f"http://10.0.0.{number}:8000/v1": SERVERS["http://10.0.0.1:8000/v1"] for number in range(9)}
+    named = {name: {**each, "base_url": name} for name, each in many.items()}
+    assert "and 6 more servers" == lane_lines(replace(ONE_MODEL, lanes=named), 80)[-1]
+
+
+def test_lanes_of_a_run_from_before_there_were_servers_are_shown_as_they_were() -> None:
+    """Their events have no `state`."""
+    lanes = {"check": lane("m", "check", reason="HTTP 401: no")}
+    assert ["check  parked: HTTP 401: no"] == lane_lines(replace(RUNNING, lanes=lanes), 80)

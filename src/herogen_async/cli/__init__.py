@@ -24,6 +24,7 @@ COMMANDS = {
     "view": "view_command",
     "ctl": "ctl_command",
     "merge": "merge_command",
+    "restore": "restore_command",
     **dict.fromkeys(("export", "assemble"), "dataset_commands"),
     "prepare": "prepare_command",
     "import": "import_command",

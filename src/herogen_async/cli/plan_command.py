@@ -198,8 +198,10 @@ def _why_stale(found: Forecast) -> str:
 
 def _target(found: Forecast) -> str:
     if found.base_url:
+        from herogen_async.core.units import in_words
+
         served = "they serve" if found.other_urls else "it serves"
-        return f"{found.model or f'the one model {served}'}, at {' and '.join((found.base_url, *found.other_urls))}"
+        return f"{found.model or f'the one model {served}'}, at {in_words((found.base_url, *found.other_urls))}"
     if found.needs_server:
         return f"{found.model}, its server not yet chosen" if found.model else "not yet chosen"
     return f"{found.model}, on this machine"

@@ -218,6 +218,7 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
     """Show a run's state (also while it is running)."""
     from dataclasses import replace
 
+    from herogen_async.core.units import in_words
     from herogen_async.generation import session
     from herogen_async.view.terminal import one_line, summary_lines
 
@@ -227,7 +228,7 @@ def status(run: RunArgument, json: JsonOption = False) -> None:
     if json:
         print_json(report.as_dict() | ({} if accepted is None else {"acceptance": accepted.as_dict()}))
         return
-    where = " and ".join(report.servers) or report.base_url or "on this machine"
+    where = in_words(report.servers) or report.base_url or "on this machine"
     out(one_line(f"{report.run}: {report.model}, {report.endpoint}, {where}"))
     for line in (*summary_lines(report), *_column_lines(report), *([] if accepted is None else accepted.lines())):
         out(line)

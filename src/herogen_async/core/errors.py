@@ -146,6 +146,13 @@ class DiskError(HerogenError):
     exit_code = 3
 
 
+class MirrorError(HerogenError):
+    """The object storage of a mirror can't be used now; the message never holds what it said itself."""
+
+    kind = "mirror"
+    exit_code = 3
+
+
 class DamageError(HerogenError):
     """A journal is damaged before its last line; the message names file, line and byte."""
 

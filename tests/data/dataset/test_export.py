@@ -8,6 +8,8 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,13 @@ from hypothesis import strategies as st
 
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset import export
+from herogen_async.data.dataset.export import parquet as parquet_table
 from herogen_async.data.dataset.export.csv import guarded, is_formula, unguarded
+from herogen_async.generation.journal import LinePlaces
+from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.specs.spec import Spec
 from support.run_folders import WrittenRun
-from support.runs import herogen
+from support.runs import herogen, small_spec
 
 HAZARDS = [
     'a "quoted", comma; semicolon',
@@ -276,3 +281,48 @@ def test_an_attribute_called_as_a_later_field_keeps_its_column(tmp_path: Path) -
     assert ("deep", "hm") == tuple(
         read(export(thinking.path).file)[0][name] for name in ("cell_reasoning", "reasoning")
     )
+
+
+def test_a_parquet_file_is_the_same_however_little_is_held_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that were written out of order, in several segments, are in the grid's order, in the same groups."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    run = WrittenRun(tmp_path / "r", small_spec(values=1500, repeats=1))
+    indices = [(place * 1237) % 3000 for place in range(3000)]
+    for segment, start in enumerate(range(0, 3000, 1000)):
+        run.write((run.answer(index, f"answer {index}") for index in indices[start : start + 1000]), segment)
+    monkeypatch.setattr(parquet_table, "_BATCH_ROWS", 10**9)  # as it was
+    before = export(run.path, format="parquet", out=tmp_path / "before.parquet")
+    monkeypatch.setattr(parquet_table, "_BATCH_ROWS", 7)
+    few = partial(LinePlaces, most_pages=1)
+    monkeypatch.setattr(import_module("herogen_async.data.dataset.rows"), "LinePlaces", few)
+    after = export(run.path, format="parquet", out=tmp_path / "after.parquet")
+    assert 3000 == before.rows == after.rows
+    assert before.file.read_bytes() == after.file.read_bytes()
+    table = parquet.read_table(after.file)
+    assert list(range(3000)) == table["index"].to_pylist()
+    assert [f"answer {index}" for index in range(3000)] == table["response_txt"].to_pylist()
+
+
+@pytest.mark.parametrize("format_name", ["csv", "jsonl", "parquet"])
+def test_an_export_that_is_interrupted_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_name: str
+) -> None:
+    pytest.importorskip("pyarrow")
+    run = WrittenRun(tmp_path / "r")
+    run.write(run.answer(index, "text") for index in range(20))
+    before = export(run.path, format=format_name).file
+    held, names = before.read_bytes(), sorted(before.parent.iterdir())
+    seen = iter(range(10))
+
+    def interrupted(_: LineReader, index: int) -> dict[str, Any]:
+        if next(seen, None) is None:
+            raise KeyboardInterrupt
+        return dict(orjson.loads(run.answer(index, "other")))
+
+    monkeypatch.setattr(LineReader, "row", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export(run.path, format=format_name)
+    assert held == before.read_bytes()
+    assert names == sorted(before.parent.iterdir())

@@ -223,6 +223,13 @@ def test_stragglers_with_huge_cells_leave_room_for_figures(tmp_path: Path) -> No
     assert 5 == live["in_flight"]
     assert 0 < len(live["stragglers"]) < STRAGGLERS
     assert [] == _fitting({}, (Straggler(7, {"name": "v" * 5000}, out_s=1.0, attempt=1),))["stragglers"]
+    lane = {"model": "m", "base_url": "http://10.0.0.1/v1", "requests": 5, "limits": {}, "errors": {"timeout": 3}}
+    lane["binding_shares"] = {"endpoint": 90.0, "concurrency": 10.0}
+    lanes = {f"http://10.0.0.{number}/v1": dict(lane) for number in range(20)}
+    short = _fitting({"lanes": lanes}, ())["lanes"]  # of many servers what they do now is told, and not all they did
+    assert [*lanes] == [*short]
+    assert {5} == {each["requests"] for each in short.values()}
+    assert {} == _fitting({"lanes": {f"{name}{'x' * 90}": each for name, each in lanes.items()}}, ())["lanes"]
 
 
 def test_a_network_that_is_gone_for_two_minutes_parks_the_run() -> None:

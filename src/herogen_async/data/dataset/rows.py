@@ -4,7 +4,7 @@
   `replay` says of it;
 - a row whose key does not match its plan at its index belongs to another run: left out;
 - a row written before the grid changed is in its new place; one of another generation is left out;
-- memory: eight bytes per call, for its place on disk; the rows themselves stay on disk.
+- memory: eight bytes per call for its place on disk, 64 MiB at most; the rows themselves stay on disk.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def _start(text: str) -> str:
 def rows(run: str | os.PathLike[str], *, partial: bool = False) -> RunRows:
     """The answers of the run in `run`, in the grid's order: to iterate over, each row a dict; `len` counts them.
 
-    They stay on disk and are read as you go, in 8 bytes of memory per call; each call's first answer counts, as in
-    `export`. `to_pandas()` makes a DataFrame of them; a notebook shows the first ones.
+    They stay on disk and are read as you go, in 8 bytes of memory per call, at most 64 MiB; each call's first answer
+    counts, as in `export`. `to_pandas()` makes a DataFrame of them; a notebook shows the first ones.
 
     Where the spec has several columns, a row has them under `columns`, by name: each the fields of its answer, None
     where there is none (`missing` says why), and a list where it has several samples. Only rows with all their columns

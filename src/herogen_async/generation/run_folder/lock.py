@@ -143,6 +143,16 @@ def read_lock(folder: RunFolder) -> LockFile:
         raise _unreadable(folder, error) from error
 
 
+def page_at_rest(page: bytes) -> bytes:
+    """A lock file's bytes, as its holder leaves them when its session has ended."""
+    return page[: _LIVE.start] + _padded({}, _LIVE) + page[_LIVE.stop :]
+
+
+def without_mark(page: bytes) -> bytes:
+    """A lock file's bytes, which say nothing of how far the journal is durable."""
+    return page[: _MARK.start] + b" " * (_MARK.stop - _MARK.start) + page[_MARK.stop :]
+
+
 def is_held(folder: RunFolder) -> bool:
     """Whether a living process writes the run now. RunFolderError when the lock file can't be opened."""
     try:

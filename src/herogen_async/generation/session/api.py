@@ -247,7 +247,7 @@ def _new_session(spec: SpecSource, options: RunOptions) -> Session:
 
 def _with_held_settings(request: RunRequest) -> Settings:
     """What a run keeps when it is started again without it, since the bill may depend on it: its budget, its price for
-    the same model, and which shard it is.
+    the same model, which shard it is, and its mirror.
     """
     if not request.folder.is_run:
         return request.settings
@@ -257,6 +257,7 @@ def _with_held_settings(request: RunRequest) -> Settings:
     return replace(
         settings,
         shard=held.shard if settings.shard is None else settings.shard,
+        mirror=held.mirror if settings.mirror is None else settings.mirror,
         budget_usd=held.budget_usd if settings.budget_usd is None else settings.budget_usd,
         price=held.price if settings.price is None and same_model else settings.price,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ class AtWork:
         self.scheduled: ScheduledResume | None = None
         self.engine: Engine | Home | None = None
         self.lanes: tuple[tuple[LaneTarget, Resizable], ...] = ()
+        self.rest: asyncio.Future[str | None] | None = None  # of a run that has ended: what its mirror lacks is shipped
 
     @contextlib.contextmanager
     def steered(self, engine: Engine | Home, lanes: Iterable[tuple[LaneTarget, Resizable]]) -> Iterator[None]:
@@ -35,6 +37,10 @@ class AtWork:
             yield
         finally:
             self.lanes = ()
+
+    def skip_rest(self) -> bool:
+        """Wait no longer for the rest to be shipped to the mirror; False where nothing is waited for."""
+        return self.rest is not None and self.rest.cancel()
 
     @property
     def is_asleep(self) -> bool:

@@ -206,6 +206,7 @@ def _settings(each: Sequence[Settings]) -> Settings:
     return replace(
         each[0],
         shard=None,
+        mirror=None,  # it has one of its own, or none
         limit=None if None in limits else max(limit for limit in limits if limit is not None),
         budget_usd=None if None in budgets else fsum(budget for budget in budgets if budget is not None),
     )

@@ -28,6 +28,7 @@ from herogen_async.generation.session.at_work import AtWork
 from herogen_async.generation.session.billing import book_repricing
 from herogen_async.generation.session.found import Found, read_journal, tell_what_is_there
 from herogen_async.generation.session.locked import locked
+from herogen_async.generation.session.mirrored import mirrored
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.open_endpoint import check_served, find_model, listed_models
 from herogen_async.generation.session.opened import Opened, conclude
@@ -76,13 +77,15 @@ class Session:
         self._task = asyncio.current_task()
         with locked(await self._priced(), self._clock) as held:
             agreed = agree(held, self._clock.wall())
-            repaired = repair(agreed, self._notifier, self._clock.wall(), requeues_damaged=self._requeues_damaged)
-            # Behind the repair: the manifest says at which segment the plan begins, and what was saved belongs before
-            # it.
-            opened = conclude(repaired, self._notifier)
-            # Only now: `ctl` may change the settings that the manifest has, and this manifest is this session's.
-            async with controlled(opened.folder, self._steering.answer, self._notifier.notice):
-                report = await self._till_it_ends(opened)
+            # Before anything is written: a mirror of another run, or one that has more than this folder, is a refusal.
+            async with mirrored(held, self._notifier, self._clock, self._at_work):
+                repaired = repair(agreed, self._notifier, self._clock.wall(), requeues_damaged=self._requeues_damaged)
+                # Behind the repair: the manifest says at which segment the plan begins, and what was saved belongs
+                # before it.
+                opened = conclude(repaired, self._notifier)
+                # Only now: `ctl` may change the settings that the manifest has, and this manifest is this session's.
+                async with controlled(opened.folder, self._steering.answer, self._notifier.notice):
+                    report = await self._till_it_ends(opened)
         # When all is kept, closed and unlocked: what a display raises costs nobody an answer.
         self._notifier.raise_first()
         return report
@@ -90,8 +93,9 @@ class Session:
     def stop(self) -> None:
         """Finish what is in flight and send nothing more; before anything was sent, end."""
         engine = self._at_work.engine
-        # A run that sleeps through a park has nothing in flight: waking it for good is all there is to do.
-        if self._at_work.wake():
+        # A run that sleeps through a park has nothing in flight: waking it for good is all there is to do. One that has
+        # ended ships the rest to its mirror.
+        if self._at_work.wake() or self._at_work.skip_rest():
             return
         if engine is None:
             self.cancel()
@@ -102,7 +106,7 @@ class Session:
 
     def cancel(self) -> None:
         """Drop what is in flight."""
-        if self._at_work.wake():
+        if self._at_work.wake() or self._at_work.skip_rest():
             return
         if self._at_work.engine is not None:
             self._at_work.engine.cancel()

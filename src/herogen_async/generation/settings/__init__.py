@@ -3,6 +3,7 @@
 from herogen_async.generation.settings.server_choice import SERVER_OPTIONS, ServerChoice, check_endpoint
 from herogen_async.generation.settings.table import (
     MEANINGS,
+    NO_MIRROR,
     RUN_SETTINGS,
     Durability,
     Settings,
@@ -15,6 +16,7 @@ from herogen_async.generation.settings.table import (
 
 __all__ = [
     "MEANINGS",
+    "NO_MIRROR",
     "RUN_SETTINGS",
     "SERVER_OPTIONS",
     "Durability",

@@ -61,6 +61,10 @@ class SettingsOptions(TypedDict, total=False):
     """What a row survives once it counts as done: `process` the end of this program, `power` any power cut,
     `periodic` a power cut too, except for at most the last 256 rows, all done within 50 ms. Default: periodic."""
 
+    mirror: str | None
+    """Object storage that the run's folder is shipped to every 5 s, e.g. s3://bucket/runs/heroes; `restore` makes
+    the folder again. `none` ends it."""
+
     row_timeout_s: float | None
     """Time limit for one row with all its attempts; then it fails."""
 

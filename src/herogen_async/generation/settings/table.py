@@ -7,6 +7,7 @@ next command, the Python keywords in `keywords.py` and docs/settings.md; the las
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -36,6 +37,8 @@ from herogen_async.core.options import (
 
 Durability = Literal["process", "periodic", "power"]
 MOST_USD = 1_000_000  # a million tokens; no model costs a dollar a token
+NO_MIRROR = "none"  # of a run that had one
+_MIRROR = re.compile(r"(?:s3|gs|az|abfss?)://[^/@?#\s]+(?:/[^@?#\s]*)?|file:///[^?#]*")  # nothing in it is secret
 MOST_SHARDS = 1_000_000  # more than any queue system starts
 MOST_PROCESSES = 128  # no machine's home keeps up with more
 MOST_CONCURRENCY = 100_000  # no server takes that many at once: more is a slip of the finger
@@ -72,6 +75,10 @@ def _is_shard(value: Any) -> bool:
         return False
 
 
+def _is_mirror(value: Any) -> bool:
+    return isinstance(value, str) and (value == NO_MIRROR or bool(_MIRROR.fullmatch(value)))
+
+
 def _is_price(value: Any) -> bool:
     try:
         return isinstance(value, str) and bool(read_price(value))
@@ -87,6 +94,12 @@ WINDOW = replace(
     fix="give seconds above zero, e.g. 1s or 10s",
     read=lambda text: read_number(text.removesuffix("s")),
     parsed_as=str,
+)
+MIRROR = Kind(
+    "give a URI without credentials, such as s3://bucket/runs/heroes, gs://, az:// or file:///folder, or none",
+    _is_mirror,
+    metavar="URI",
+    wrong="the mirror can't be {value}",
 )
 SHARD = Kind(f"give I/N, from 1/N to N/N, e.g. 2/4; N is at most {MOST_SHARDS:,}", _is_shard, metavar="I/N")
 PROCESSES = count_to(MOST_PROCESSES)
@@ -156,6 +169,13 @@ class Settings:
         one_of(*get_args(Durability)),
         "What a row survives once it counts as done: `process` the end of this program, `power` any power cut, "
         "`periodic` a power cut too, except for at most the last 256 rows, all done within 50 ms.",
+        group=OUTPUT,
+    )
+    mirror: str | None = option(
+        None,
+        MIRROR,
+        "Object storage that the run's folder is shipped to every 5 s, e.g. s3://bucket/runs/heroes; `restore` makes "
+        "the folder again. `none` ends it.",
         group=OUTPUT,
     )
     row_timeout_s: float | None = option(

@@ -145,8 +145,12 @@ def _parquet_writer(rows: RunRows, *, details: bool) -> Callable[[BinaryIO], int
         if isinstance(rows, MarkedRows):
             columns, cells = (*columns, *rows.mark_columns()), _and_marks(rows, cells)
         table, count = ParquetTable(HashedFile(file), columns), 0
-        for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
-            table.row(cells(row))
+        try:
+            for count, row in enumerate(rows, start=1):  # noqa: B007 - the last count is the result
+                table.row(cells(row))
+        except BaseException:
+            table.abandon()
+            raise
         table.close()
         return count
 

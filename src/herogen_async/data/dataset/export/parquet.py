@@ -10,6 +10,7 @@ from herogen_async.data.dataset.export.columns import Columns, typed
 from herogen_async.generation.journal.line_schema import FieldKind
 
 _GROUP_BYTES = 32 << 20  # of text in memory before a group is written
+_BATCH_ROWS = 1000
 _GROUP_ROWS = 50_000  # readers skip by groups: smaller ones cost more than they save
 
 
@@ -34,7 +35,8 @@ class ParquetTable:
         self._schema = arrow.schema([(name, types[kind]) for name, kind in columns])
         self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
         self._held: list[list[Any]] = [[] for _ in columns]
-        self._bytes = 0
+        self._batches: list[Any] = []  # of the group, packed: as Python's own objects it would take four times as much
+        self._rows = self._bytes = 0
 
     def row(self, cells: Iterable[object]) -> None:
         """Add one row."""
@@ -42,20 +44,33 @@ class ParquetTable:
             column.append(typed(kind, cell))
             if kind == FieldKind.TEXT and cell is not None:
                 self._bytes += len(str(cell))
-        if self._bytes >= _GROUP_BYTES or len(self._held[0]) >= _GROUP_ROWS:
+        self._rows += 1
+        if self._bytes >= _GROUP_BYTES or self._rows >= _GROUP_ROWS:
             self._write_group()
+        elif len(self._held[0]) >= _BATCH_ROWS:
+            self._pack()
 
     def close(self) -> None:
         """Write what is buffered, and the footer."""
         self._write_group()
         self._writer.close()
 
-    def _write_group(self) -> None:
+    def abandon(self) -> None:
+        """Nothing more will come, and nobody wants what is there: else the writer would complain when it goes."""
+        self._writer.close()
+
+    def _pack(self) -> None:
         if self._held[0]:
-            table = self._arrow.table(self._held, schema=self._schema)
-            self._writer.write_table(table, row_group_size=_GROUP_ROWS)
+            self._batches.append(self._arrow.record_batch(self._held, schema=self._schema))
             self._held = [[] for _ in self._held]
-            self._bytes = 0
+
+    def _write_group(self) -> None:
+        self._pack()
+        if self._batches:
+            table = self._arrow.Table.from_batches(self._batches, schema=self._schema)
+            self._batches = []
+            self._writer.write_table(table, row_group_size=_GROUP_ROWS)
+            self._rows = self._bytes = 0
 
 
 def _pyarrow() -> tuple[Any, Any]:
