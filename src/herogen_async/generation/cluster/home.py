@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from herogen_async.core.clock import Clock
@@ -105,7 +105,7 @@ class Home(Hub):
         self._run_s = run_s
         self._observer = observer
         self._lines = LineIntake(plan, journal, door, counters, ask_again=desk.ask_again, notice=self._notice)
-        self._numbers = count(1)
+        self._numbers = count(shared.first)
         self._members = Members()
         self._waiting: list[_Waiting] = []
         self._told: set[str] = set()
@@ -204,7 +204,7 @@ class Home(Hub):
             said = read_frame(frame)
         except MessageError as error:
             self._notice(f"A frame of worker {worker} can't be read and is not taken: {error}.")
-            reply(message_bytes(Orders(0, end="drop")))
+            reply(message_bytes(Orders(0, self._shared.first, end="drop")))
             return
         known = self._members.known(worker)
         if not (known.said_hello or known.is_lost):
@@ -241,9 +241,13 @@ class Home(Hub):
                 self._notice(f"Worker {worker} would ask another plan or model than this run: refused.")
                 self._lose(known, "was refused", is_replaced=False)
                 return
-        known.brought += len(said.rows)
-        known.failed += len(said.failures)
-        settled = self._lines.rows(worker, said.rows) + self._lines.failures(worker, said.failures)
+        rows, failures = said.before
+        is_next = (rows, failures) == (known.brought, known.failed)  # else a home before this one has had the rest
+        if is_next:
+            known.brought += len(said.rows)
+            known.failed += len(said.failures)
+        settled = self._lines.rows(worker, said.rows, rows if is_next else None)
+        settled += self._lines.failures(worker, said.failures, failures if is_next else None)
         if settled:
             self._fruitless = 0
         self._pending -= settled
@@ -271,7 +275,7 @@ class Home(Hub):
             self._waiting.remove(waiting)
         worker, said, now = waiting.worker, waiting.frame, self._clock.now()
         kept = self._lines.kept(worker.number)
-        orders = Orders(said.number, kept.rows, kept.failures, end="drain")
+        orders = Orders(said.number, self._shared.first, kept.rows, kept.failures, end="drain")
         if worker.is_at_work and said.is_last:
             self._take_back(worker, said.lanes, now)
         elif worker.is_at_work:
@@ -291,9 +295,13 @@ class Home(Hub):
         is_open = end is None and not self.paused
         lanes = self._tills.exchange(worker.number, said.lanes, now, is_open=is_open)
         span = None
-        if said.wants_span and end is None and (rows := self._desk.lend(worker.number, now)) is not None:
+        if said.wants_span and end is None and (rows := self._lent(worker, now)) is not None:
             span = self._half_done.span(self._desk.pending_of(rows))
-        return Orders(orders.number, orders.rows, orders.failures, span, lanes, self.paused, end)
+        return replace(orders, span=span, lanes=lanes, is_paused=self.paused, end=end)
+
+    def _lent(self, worker: Member, now: float) -> range | None:
+        beat = worker.beat
+        return self._desk.lend(worker.number, now, is_idle=not (beat.left or beat.in_flight or beat.waiting))
 
     def _take_back(self, worker: Member, lanes: list[LaneTold], now: float) -> None:
         """It ends by itself, and has told all."""

@@ -86,7 +86,7 @@ class LaneOrders:
 class Beat:
     """How it goes. `errors`, `retries` and `attempts` since the start; `latencies` are new ones, in seconds.
 
-    `left` calls of its spans are not begun. `binding` is what it waits for.
+    `left` calls of its spans were not sent yet. `binding` is what it waits for.
     """
 
     in_flight: int = 0
@@ -105,7 +105,8 @@ class Beat:
 class Frame:
     """Frame number `number` of a worker. `rows` and `failures` are lines, each with its newline.
 
-    `kept` are the rows and failures that it was told to be kept so far. `prints` are the plan's fingerprints and the
+    `before` are the rows and failures that it has delivered before these, `kept` those of them that it was told to be
+    kept. `prints` are the plan's fingerprints and the
     model, in the first one. `wants_span`: another span would be begun
     soon. `parked` is why nothing more can be asked from there. `is_last`: it ends, and gives back what it has left.
     """
@@ -113,6 +114,7 @@ class Frame:
     number: int
     rows: list[bytes] = field(default_factory=list)
     failures: list[bytes] = field(default_factory=list)
+    before: tuple[int, int] = (0, 0)
     kept: tuple[int, int] = (0, 0)
     beat: Beat = field(default_factory=Beat)
     lanes: list[LaneTold] = field(default_factory=list)
@@ -127,11 +129,14 @@ class Frame:
 class Orders:
     """Home's word on frame `number`. Of all that the worker has delivered, `rows` and `failures` are kept.
 
+    `home` tells it from others of the same run: a new one has to be brought all that is not kept, once more.
+
     `end` is None while the worker goes on; `drain`: what is in flight is finished; `drop`: it is not; `done`: nothing
     is left.
     """
 
     number: int
+    home: int = 0
     rows: int = 0
     failures: int = 0
     span: Span | None = None
@@ -145,7 +150,8 @@ class SharedRun:
     """What `processes` workers take part in: `pending` calls are to be asked.
 
     `welcome` is what one is told of the run, around the orders for its lanes. `version` is that of the package,
-    `prints` are the plan's fingerprints and the model: whoever has others is refused.
+    `prints` are the plan's fingerprints and the model: whoever has others is refused. Workers are numbered from
+    `first`, so that none has the number of another home's of the run.
     """
 
     welcome: Callable[[list[LaneOrders]], Welcome]
@@ -153,6 +159,7 @@ class SharedRun:
     prints: list[str]
     pending: int
     processes: int
+    first: int = 1
 
 
 def message_bytes(message: Hello | Welcome | Frame | Orders) -> bytes:
@@ -165,7 +172,7 @@ def message_bytes(message: Hello | Welcome | Frame | Orders) -> bytes:
     return b"".join((_LENGTH.pack(len(head)), head, *message.rows, *message.failures))
 
 
-_OF_A_FRAME = ("number", "kept", "beat", "lanes", "wants_span", "prints", "parked", "notices", "is_last")
+_OF_A_FRAME = ("number", "before", "kept", "beat", "lanes", "wants_span", "prints", "parked", "notices", "is_last")
 
 
 def read_hello(data: bytes) -> Hello:
