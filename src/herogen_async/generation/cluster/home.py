@@ -43,7 +43,7 @@ from herogen_async.generation.cluster.messages import (
 from herogen_async.generation.cluster.till import Tills
 from herogen_async.generation.engine import Counters, Stopped
 from herogen_async.generation.engine.disk_patience import DiskPatience
-from herogen_async.generation.engine.stopped import stopped_by
+from herogen_async.generation.engine.stopped import TIME_IS_UP, stopped_by
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.journal import Journal, Written
 from herogen_async.generation.observer import SILENT, CallEnded, Observer
@@ -53,11 +53,6 @@ from herogen_async.specs.plan import Plan
 KEPT_WAIT_S = 0.02  # for a frame's lines to be kept, before its orders go without: the journal's batch takes 4 ms
 DROP_S = 2.0  # for workers that were told to drop what is in flight, before they are ended
 FRUITLESS_STARTS = 3  # workers in a row that ended before they had brought anything: then it is not the rows
-_TIME_IS_UP = Park(
-    ParkReason.SESSION_TIME,
-    "the session's time is up",
-    "nothing is wrong; set a longer --run-timeout for longer sessions",
-)
 
 
 @dataclass(slots=True)
@@ -95,7 +90,6 @@ class Home(Hub):
         self._plan = plan
         self._journal = journal
         self._desk = desk
-        self._door = door
         self._tills = tills
         self._half_done = half_done
         self._shared = shared
@@ -228,7 +222,6 @@ class Home(Hub):
 
     def ended(self, worker: int, how: str) -> None:
         known = self._members.known(worker)
-        known.is_gone = True
         if known.is_at_work:
             self._lose(known, f"has ended ({how})")
         self._end_if_over()
@@ -238,8 +231,7 @@ class Home(Hub):
         if not known.has_joined:
             known.has_joined = True
             if said.prints != self._shared.prints:
-                self._notice(f"Worker {worker} would ask another plan or model than this run: refused.")
-                self._lose(known, "was refused", is_replaced=False)
+                self._lose(known, "was refused: it would ask another plan or model", is_replaced=False)
                 return
         rows, failures = said.before
         is_next = (rows, failures) == (known.brought, known.failed)  # else a home before this one has had the rest
@@ -258,9 +250,7 @@ class Home(Hub):
         if known.is_at_work:
             self._desk.beat(worker, now, settled)
         if said.parked is not None and self.stopped is None:
-            parked = said.parked
-            reason = ParkReason[parked["reason"]]
-            self.park(Park(reason, parked["message"], parked["fix"], parked.get("wake_after_s")))
+            self.park(Park(**{**said.parked, "reason": ParkReason[said.parked["reason"]]}))
 
     # -- what workers are told ---------------------------------------------------------------------------------
 
@@ -385,7 +375,7 @@ class Home(Hub):
                 if is_quiet and (park := self._tills.used_up()) is not None:
                     self.park(park)
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:
-                    self.park(_TIME_IS_UP)
+                    self.park(TIME_IS_UP)
                 self._observer.state(self.counters)
 
     def _binding(self, is_busy: bool) -> str:

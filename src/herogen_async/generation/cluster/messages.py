@@ -119,7 +119,7 @@ class Frame:
     beat: Beat = field(default_factory=Beat)
     lanes: list[LaneTold] = field(default_factory=list)
     wants_span: bool = False
-    prints: list[str] | None = None
+    prints: list[str] = field(default_factory=list)
     parked: dict[str, Any] | None = None
     notices: list[str] = field(default_factory=list)
     is_last: bool = False

@@ -74,7 +74,7 @@ class Worker(Observer[CallEnded, Counters]):
         self._lanes = lanes
         self._clock = clock
         self._counters = counters
-        self._prints: list[str] | None = list(prints)
+        self._prints = list(prints)
         self._memory = memory
         self._engine: Engine | None = None
         self._notices = notices
@@ -99,7 +99,6 @@ class Worker(Observer[CallEnded, Counters]):
     def _frame(self, number: int, rows: list[bytes], failures: list[bytes], since: Since, is_last: bool) -> Frame:
         now, counters = self._clock.now(), self._counters
         sent, self._attempts = counters.attempts - self._attempts, counters.attempts
-        prints, self._prints = self._prints, None
         notices = self._notices.copy()
         self._notices.clear()
         return Frame(
@@ -113,7 +112,7 @@ class Worker(Observer[CallEnded, Counters]):
                 LaneTold(*each.admission.tell(now, each.lane.concurrency, gives_back=is_last)) for each in self._lanes
             ],
             wants_span=not is_last and self._is_running_dry(sent),
-            prints=prints,
+            prints=self._prints,
             parked=self._parked(),
             notices=notices,
             is_last=is_last,

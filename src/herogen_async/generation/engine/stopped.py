@@ -9,6 +9,12 @@ from herogen_async.core.clock import Clock
 from herogen_async.core.errors import ParkReason
 from herogen_async.generation.retry import Park
 
+TIME_IS_UP = Park(
+    ParkReason.SESSION_TIME,
+    "the session's time is up",
+    "nothing is wrong; set a longer --run-timeout for longer sessions",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
