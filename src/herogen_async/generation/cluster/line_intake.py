@@ -64,7 +64,7 @@ class LineIntake:
         if self._plan.has_columns:
             places = self._places_of(passed)
         elif passed.lines:
-            self._endings.note([line[:-1] for line in passed.lines], counts=True)
+            self._endings.note(passed.lines, counts=True)
         # In this order: what the journal says next is of these.
         self._kept.add_rows(worker, len(passed.lines), len(lines) - len(passed.lines), start, places)
         if passed.lines:
@@ -78,10 +78,10 @@ class LineIntake:
         ends, width = set(passed.ends), self._plan.calls_a_row
         for number, (index, line) in enumerate(zip(passed.indices, passed.lines, strict=True)):
             place = (index if index >= 0 else ~index) % width
-            by_column.setdefault((self._names[place], index >= 0), []).append(line[:-1])
+            by_column.setdefault((self._names[place], index >= 0), []).append(line)
             of_line: int | None = None
             if index >= 0:
-                of_line = place if skipped_by(line[:-1]) is None else ~place
+                of_line = place if skipped_by(line) is None else ~place
             places.append((of_line, number in ends))
         for (column, counts), lines in by_column.items():
             self._endings.note(lines, counts=counts, column=column)

@@ -4,22 +4,20 @@
 Hello -> Welcome          which versions, which run; a worker that would ask anything else is refused
 Frame -> Orders           sealed lines, how it goes, what limits taught   ->   what is kept, rows, blocks, what to do
 ```
-A message is four bytes of length, so much JSON, and behind it the lines of a frame as they lie in the journal: neither
-side parses them to carry them. No key is ever in one.
+A message is a line of JSON, and behind it the lines of a frame as they lie in the journal: neither side parses them to
+carry them. No key is ever in one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from struct import Struct
 from typing import Any, TypeVar
 
 from herogen_async.core import codec
 from herogen_async.generation.limits import CallsWanted, Grant, Terms, Told
 
 PROTOCOL = 1
-_LENGTH = Struct(">I")
 R = TypeVar("R")
 
 
@@ -165,11 +163,10 @@ class SharedRun:
 def message_bytes(message: Hello | Welcome | Frame | Orders) -> bytes:
     """The bytes of a message."""
     if not isinstance(message, Frame):
-        head = codec.dumps(message)
-        return _LENGTH.pack(len(head)) + head
+        return codec.dumps(message) + b"\n"
     told = {name: getattr(message, name) for name in _OF_A_FRAME}
     head = codec.dumps({**told, "rows": len(message.rows), "failures": len(message.failures)})
-    return b"".join((_LENGTH.pack(len(head)), head, *message.rows, *message.failures))
+    return b"".join((head, b"\n", *message.rows, *message.failures))
 
 
 _OF_A_FRAME = ("number", "before", "kept", "beat", "lanes", "wants_span", "prints", "parked", "notices", "is_last")
@@ -189,8 +186,7 @@ def read_welcome(data: bytes) -> Welcome:
 
 def read_frame(data: bytes) -> Frame:
     """Raises MessageError."""
-    said, body = _parts(data)
-    lines = body.splitlines(keepends=True)
+    said, lines = _parts(data)
     rows, failures = said.get("rows"), said.get("failures")
     if not isinstance(rows, int) or not isinstance(failures, int) or rows + failures != len(lines):
         raise MessageError(f"{rows} rows and {failures} failures are said, and {len(lines)} lines are there")
@@ -237,18 +233,15 @@ def _made(record: Callable[..., R], said: Mapping[str, Any]) -> R:
         raise MessageError(str(error)) from error
 
 
-def _parts(data: bytes) -> tuple[dict[str, Any], bytes]:
-    if len(data) < _LENGTH.size:
-        raise MessageError("it is shorter than its length")
-    (length,) = _LENGTH.unpack_from(data)
-    start = _LENGTH.size + length
+def _parts(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    head, *lines = data.splitlines(keepends=True) or [b""]
     try:
-        said = codec.loads_rounded(data[_LENGTH.size : start])
+        said = codec.loads_rounded(head)
     except ValueError as error:
         raise MessageError(str(error)) from error
-    if not isinstance(said, dict) or len(data) < start:
-        raise MessageError("its head is no object")
-    return said, data[start:]
+    if not isinstance(said, dict) or not data.endswith(b"\n"):
+        raise MessageError("its head is no object, or its last line has no end")
+    return said, lines
 
 
 def manifest_data(manifest: Any) -> dict[str, Any]:
