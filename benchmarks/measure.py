@@ -81,14 +81,20 @@ def child_env(**extra: str) -> dict[str, str]:
 
 
 def run_child(
-    command: Sequence[str | Path], *, log: Path, timeout_s: float = 900, env: dict[str, str] | None = None
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    timeout_s: float = 900,
+    env: dict[str, str] | None = None,
+    on_all_cores: bool = False,
 ) -> Usage:
-    """Run `command` to its end on the client's core; its output goes to `log`.out and `log`.err.
+    """Run `command` to its end on the client's core, or on all; its output goes to `log`.out and `log`.err.
 
     Raises ChildFailedError when it exits with anything but 0 or outlives `timeout_s`.
     """
     out_path, err_path = log.with_suffix(".out"), log.with_suffix(".err")
-    with out_path.open("wb") as out, err_path.open("wb") as err, _pinned(CLIENT_CORE):
+    pinned = contextlib.nullcontext() if on_all_cores else _pinned(CLIENT_CORE)
+    with out_path.open("wb") as out, err_path.open("wb") as err, pinned:
         started_at, start = time.time(), time.perf_counter()
         child = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err, env=env or child_env())
     deadline = threading.Timer(timeout_s, child.kill)

@@ -31,6 +31,7 @@ class System:
     env: Mapping[str, str] = field(default_factory=dict)
     served: tuple[str, ...] = ()  # further options of its server
     tls: bool = False
+    on_all_cores: bool = False  # else on the client's
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,12 @@ def run_once(system: System, rows: int, work: Path, *, delay_ms: float, round_nu
     flags, trusted = measure.over_tls(work / "certificate") if system.tls else ([], {})
     with measure.fast_server(delay_ms, flags=[*system.served, *flags]) as server:
         command = system.command(rows, folder, server)
-        usage = measure.run_child(command, log=work / "child", env=measure.child_env(**system.env, **trusted))
+        usage = measure.run_child(
+            command,
+            log=work / "child",
+            env=measure.child_env(**system.env, **trusted),
+            on_all_cores=system.on_all_cores,
+        )
         seen = server.statistics()
     span_s = max(seen["last_at"] - seen["first_at"], 1e-9)
     return Run(

@@ -24,18 +24,25 @@ class Seeds:
     """The scenarios of one `kind`, by seed. Any of `broken` says that a promise is."""
 
     def __init__(
-        self, scenario: Callable[[int], Runs], kind: str, broken: tuple[type[Exception], ...] = (Violation,)
+        self,
+        scenario: Callable[[int], Runs],
+        kind: str,
+        broken: tuple[type[Exception], ...] = (Violation,),
+        *,
+        command: str | None = None,
     ) -> None:
         self._scenario = scenario
         self._kind = kind
         self._broken = broken
+        self._command = command  # that runs them, where it is not the crashes'
 
     def run(self, seed: int) -> int:
         """Run one, and say how it can be seen again when it fails."""
         try:
             return self._scenario(seed).run()
         except BaseException as error:
-            error.add_note(f"to see it again: python benchmarks/crashes.py --kind {self._kind} --seed {seed}")
+            command = self._command or f"crashes.py --kind {self._kind}"
+            error.add_note(f"to see it again: python benchmarks/{command} --seed {seed}")
             raise
 
     def run_for(self, seconds: float) -> int:

@@ -39,6 +39,8 @@ class Desk:
     def __init__(self, work: Iterable[range], settled: IndexSet, width: int, *, lease_s: float = LEASE_S) -> None:
         self._new = deque(rows for rows in work if len(rows))
         self._lost: deque[range] = deque()
+        self._again: set[int] = set()
+        self._doubted: set[int] = set()  # rows that were asked once more, in this session
         self._settled = settled
         self._width = width
         self._lease_s = lease_s
@@ -52,7 +54,7 @@ class Desk:
     @property
     def is_empty(self) -> bool:
         """Whether every row that is pending is lent to somebody."""
-        return not (self._lost or self._new)
+        return not (self._lost or self._new or self._again)
 
     def beat(self, worker: int, now: float, settled: int = 0) -> None:
         """`worker` was heard of, and has settled so many calls more."""
@@ -67,12 +69,21 @@ class Desk:
         """Whether `worker` may be lent anything: it was heard of, and is not lost."""
         return worker in self._workers
 
-    def lend(self, worker: int, now: float) -> range | None:
-        """Rows for `worker`, some of which are pending; None where there are none for now."""
+    def lend(self, worker: int, now: float, *, is_idle: bool = False) -> range | None:
+        """Rows for `worker`, some of which are pending; None where there are none for now.
+
+        `is_idle`: it has nothing left. Only such a one gets rows that are asked once more: whoever took a call of one
+        for answered may still be at the others, and must not begin the row a second time beside that.
+        """
         lent = self._workers[worker]
         size = self._size(lent, now)
         while (queue := self._lost or self._new) and (rows := self._cut(queue, size)) is not None:
             if len(rows):
+                lent.spans.append(rows)
+                return rows
+        while is_idle and self._again:
+            row = self._again.pop()
+            if self._pending(rows := range(row, row + 1)):
                 lent.spans.append(rows)
                 return rows
         return None
@@ -89,14 +100,25 @@ class Desk:
         left = 0
         for rows in lent.spans:
             if pending := self._pending(rows):
-                self._lost.append(rows)
+                self._put_back(rows)
                 left += pending
         return left
 
     def ask_again(self, row: int) -> None:
-        """A call of `row` that somebody took for answered is not: the row is lent anew."""
-        if not any(row in rows for rows in self._lost):
-            self._lost.append(range(row, row + 1))
+        """A call of `row` that somebody takes for answered is not: the row is lent once more, at the end."""
+        self._again.add(row)
+        self._doubted.add(row)
+
+    def _put_back(self, rows: range) -> None:
+        """`rows` are for others. Those that somebody else may be at, too, for one that has nothing left."""
+        start = rows.start
+        for row in sorted(row for row in self._doubted if row in rows):
+            self._again.add(row)
+            if start < row:
+                self._lost.append(range(start, row))
+            start = row + 1
+        if start < rows.stop:
+            self._lost.append(range(start, rows.stop))
 
     def pending_of(self, rows: range) -> list[tuple[int, int]]:
         """The calls of `rows` that are not settled, as ranges of their indices."""

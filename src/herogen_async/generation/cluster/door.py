@@ -8,7 +8,7 @@ Kept here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,21 +73,19 @@ class Door:
 
     # -- rows --------------------------------------------------------------------------------------------------
 
-    def rows(self, lines: Sequence[bytes]) -> Passed:
+    def rows(self, lines: list[bytes]) -> Passed:
         """Let in what counts of `lines`, each with its newline."""
         passed = Passed()
-        bare = [line[:-1] for line in lines]
-        is_sound = are_sealed(bare)
+        is_sound = are_sealed(lines, b"\n")
         plan, settled, is_plain = self._plan, self.settled, self._is_plain
         size, key_of = plan.size, plan.key
-        for line, text in zip(lines, bare, strict=True):
-            if not is_sound and not are_sealed([text]):
+        for line in lines:
+            if not is_sound and not are_sealed([line], b"\n"):
                 passed.foreign += 1
                 continue
-            end = text.find(b",", INDEX_AT)
-            digits = text[INDEX_AT:end]
+            digits = line[INDEX_AT : line.find(b",", INDEX_AT)]
             index = int(digits) if digits.isdigit() else size
-            if index >= size or key_of(index).encode() != text[KEY_AT:KEY_END]:
+            if index >= size or key_of(index).encode() != line[KEY_AT:KEY_END]:
                 passed.foreign += 1
             elif is_plain:
                 if settled.add(index):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from herogen_async.core.clock import Clock
@@ -43,7 +43,7 @@ from herogen_async.generation.cluster.messages import (
 from herogen_async.generation.cluster.till import Tills
 from herogen_async.generation.engine import Counters, Stopped
 from herogen_async.generation.engine.disk_patience import DiskPatience
-from herogen_async.generation.engine.stopped import stopped_by
+from herogen_async.generation.engine.stopped import TIME_IS_UP, stopped_by
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.journal import Journal, Written
 from herogen_async.generation.observer import SILENT, CallEnded, Observer
@@ -53,11 +53,6 @@ from herogen_async.specs.plan import Plan
 KEPT_WAIT_S = 0.02  # for a frame's lines to be kept, before its orders go without: the journal's batch takes 4 ms
 DROP_S = 2.0  # for workers that were told to drop what is in flight, before they are ended
 FRUITLESS_STARTS = 3  # workers in a row that ended before they had brought anything: then it is not the rows
-_TIME_IS_UP = Park(
-    ParkReason.SESSION_TIME,
-    "the session's time is up",
-    "nothing is wrong; set a longer --run-timeout for longer sessions",
-)
 
 
 @dataclass(slots=True)
@@ -95,7 +90,6 @@ class Home(Hub):
         self._plan = plan
         self._journal = journal
         self._desk = desk
-        self._door = door
         self._tills = tills
         self._half_done = half_done
         self._shared = shared
@@ -105,7 +99,7 @@ class Home(Hub):
         self._run_s = run_s
         self._observer = observer
         self._lines = LineIntake(plan, journal, door, counters, ask_again=desk.ask_again, notice=self._notice)
-        self._numbers = count(1)
+        self._numbers = count(shared.first)
         self._members = Members()
         self._waiting: list[_Waiting] = []
         self._told: set[str] = set()
@@ -204,7 +198,7 @@ class Home(Hub):
             said = read_frame(frame)
         except MessageError as error:
             self._notice(f"A frame of worker {worker} can't be read and is not taken: {error}.")
-            reply(message_bytes(Orders(0, end="drop")))
+            reply(message_bytes(Orders(0, self._shared.first, end="drop")))
             return
         known = self._members.known(worker)
         if not (known.said_hello or known.is_lost):
@@ -228,7 +222,6 @@ class Home(Hub):
 
     def ended(self, worker: int, how: str) -> None:
         known = self._members.known(worker)
-        known.is_gone = True
         if known.is_at_work:
             self._lose(known, f"has ended ({how})")
         self._end_if_over()
@@ -238,12 +231,15 @@ class Home(Hub):
         if not known.has_joined:
             known.has_joined = True
             if said.prints != self._shared.prints:
-                self._notice(f"Worker {worker} would ask another plan or model than this run: refused.")
-                self._lose(known, "was refused", is_replaced=False)
+                self._lose(known, "was refused: it would ask another plan or model", is_replaced=False)
                 return
-        known.brought += len(said.rows)
-        known.failed += len(said.failures)
-        settled = self._lines.rows(worker, said.rows) + self._lines.failures(worker, said.failures)
+        rows, failures = said.before
+        is_next = (rows, failures) == (known.brought, known.failed)  # else a home before this one has had the rest
+        if is_next:
+            known.brought += len(said.rows)
+            known.failed += len(said.failures)
+        settled = self._lines.rows(worker, said.rows, rows if is_next else None)
+        settled += self._lines.failures(worker, said.failures, failures if is_next else None)
         if settled:
             self._fruitless = 0
         self._pending -= settled
@@ -254,9 +250,7 @@ class Home(Hub):
         if known.is_at_work:
             self._desk.beat(worker, now, settled)
         if said.parked is not None and self.stopped is None:
-            parked = said.parked
-            reason = ParkReason[parked["reason"]]
-            self.park(Park(reason, parked["message"], parked["fix"], parked.get("wake_after_s")))
+            self.park(Park(**{**said.parked, "reason": ParkReason[said.parked["reason"]]}))
 
     # -- what workers are told ---------------------------------------------------------------------------------
 
@@ -271,7 +265,7 @@ class Home(Hub):
             self._waiting.remove(waiting)
         worker, said, now = waiting.worker, waiting.frame, self._clock.now()
         kept = self._lines.kept(worker.number)
-        orders = Orders(said.number, kept.rows, kept.failures, end="drain")
+        orders = Orders(said.number, self._shared.first, kept.rows, kept.failures, end="drain")
         if worker.is_at_work and said.is_last:
             self._take_back(worker, said.lanes, now)
         elif worker.is_at_work:
@@ -291,9 +285,13 @@ class Home(Hub):
         is_open = end is None and not self.paused
         lanes = self._tills.exchange(worker.number, said.lanes, now, is_open=is_open)
         span = None
-        if said.wants_span and end is None and (rows := self._desk.lend(worker.number, now)) is not None:
+        if said.wants_span and end is None and (rows := self._lent(worker, now)) is not None:
             span = self._half_done.span(self._desk.pending_of(rows))
-        return Orders(orders.number, orders.rows, orders.failures, span, lanes, self.paused, end)
+        return replace(orders, span=span, lanes=lanes, is_paused=self.paused, end=end)
+
+    def _lent(self, worker: Member, now: float) -> range | None:
+        beat = worker.beat
+        return self._desk.lend(worker.number, now, is_idle=not (beat.left or beat.in_flight or beat.waiting))
 
     def _take_back(self, worker: Member, lanes: list[LaneTold], now: float) -> None:
         """It ends by itself, and has told all."""
@@ -377,7 +375,7 @@ class Home(Hub):
                 if is_quiet and (park := self._tills.used_up()) is not None:
                     self.park(park)
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:
-                    self.park(_TIME_IS_UP)
+                    self.park(TIME_IS_UP)
                 self._observer.state(self.counters)
 
     def _binding(self, is_busy: bool) -> str:

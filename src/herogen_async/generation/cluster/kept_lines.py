@@ -24,11 +24,15 @@ class KeptCounts:
 
 @dataclass(slots=True)
 class _Handed:
-    """Lines that came together, of worker `to`: so many are with the journal, so many were not let in."""
+    """Lines that came together, of worker `to`: so many are with the journal, so many were not let in.
+
+    `start` is how many it had brought before them; None where it is told nothing of them.
+    """
 
     to: int
     waits: int
     refused: int
+    start: int | None
 
 
 @dataclass(slots=True)
@@ -65,15 +69,27 @@ class KeptLines:
         """What `worker` may forget, of all that it has delivered."""
         return self._kept.setdefault(worker, KeptCounts())
 
-    def add_rows(self, worker: int, refused: int, lines: int, places: Sequence[tuple[int | None, bool]] = ()) -> None:
-        """`lines` of a frame go to the journal, and `refused` do not; of columns with what each of them is."""
-        self._rows.append(_Handed(worker, lines, refused))
+    def add_rows(
+        self,
+        worker: int,
+        lines: int,
+        refused: int,
+        start: int | None,
+        places: Sequence[tuple[int | None, bool]] = (),
+    ) -> None:
+        """`lines` of a frame go to the journal, and `refused` do not; of columns with what each of them is.
+
+        `start` is how many rows the worker had brought before; None: it is told nothing of these.
+        """
+        self._rows.append(_Handed(worker, lines, refused, start))
         self._places.extend(places)
         self._move(self._rows, 0, is_rows=True)
 
-    def add_failures(self, worker: int, refused: int, found: Sequence[tuple[int, bool, Sequence[int]]]) -> None:
+    def add_failures(
+        self, worker: int, refused: int, start: int | None, found: Sequence[tuple[int, bool, Sequence[int]]]
+    ) -> None:
         """As `add_rows`; of each failure its call, whether it is its row's first, and what is not asked for it."""
-        self._failures.append(_Handed(worker, len(found), refused))
+        self._failures.append(_Handed(worker, len(found), refused, start))
         for index, is_first, not_asked in found:
             self._failed.append(_Failure(index % self._width, is_first, [each % self._width for each in not_asked]))
         self._move(self._failures, 0, is_rows=False)
@@ -119,14 +135,13 @@ class KeptLines:
             kept = min(lines, handed.waits)
             lines -= kept
             handed.waits -= kept
-            told = kept
-            if not handed.waits:
-                told += handed.refused
-                queue.popleft()
-            of = self.of(handed.to)
-            if is_rows:
-                of.rows += told
-            else:
-                of.failures += told
+            if handed.start is not None:
+                handed.start += kept + (0 if handed.waits else handed.refused)
+                of = self.of(handed.to)
+                if is_rows:
+                    of.rows = max(of.rows, handed.start)
+                else:
+                    of.failures = max(of.failures, handed.start)
             if handed.waits:
                 return
+            queue.popleft()

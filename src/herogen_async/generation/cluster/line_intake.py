@@ -51,8 +51,11 @@ class LineIntake:
         """What is kept of all that `worker` has brought."""
         return self._kept.of(worker)
 
-    def rows(self, worker: int, lines: list[bytes]) -> int:
-        """Take in rows of `worker`; how many calls are settled with them."""
+    def rows(self, worker: int, lines: list[bytes], start: int | None) -> int:
+        """Take in rows of `worker`, which has brought `start` before them; how many calls are settled with them.
+
+        Where `start` is None it is told nothing of them: what it has brought before them another home has, or nobody.
+        """
         if not lines:
             return 0
         passed = self._door.rows(lines)
@@ -61,9 +64,9 @@ class LineIntake:
         if self._plan.has_columns:
             places = self._places_of(passed)
         elif passed.lines:
-            self._endings.note([line[:-1] for line in passed.lines], counts=True)
+            self._endings.note(passed.lines, counts=True)
         # In this order: what the journal says next is of these.
-        self._kept.add_rows(worker, len(lines) - len(passed.lines), len(passed.lines), places)
+        self._kept.add_rows(worker, len(passed.lines), len(lines) - len(passed.lines), start, places)
         if passed.lines:
             self._journal.add_rows(passed.lines)
             self._latest = passed.lines[-1]
@@ -75,22 +78,22 @@ class LineIntake:
         ends, width = set(passed.ends), self._plan.calls_a_row
         for number, (index, line) in enumerate(zip(passed.indices, passed.lines, strict=True)):
             place = (index if index >= 0 else ~index) % width
-            by_column.setdefault((self._names[place], index >= 0), []).append(line[:-1])
+            by_column.setdefault((self._names[place], index >= 0), []).append(line)
             of_line: int | None = None
             if index >= 0:
-                of_line = place if skipped_by(line[:-1]) is None else ~place
+                of_line = place if skipped_by(line) is None else ~place
             places.append((of_line, number in ends))
         for (column, counts), lines in by_column.items():
             self._endings.note(lines, counts=counts, column=column)
         return places
 
-    def failures(self, worker: int, lines: list[bytes]) -> int:
+    def failures(self, worker: int, lines: list[bytes], start: int | None) -> int:
         """As `rows`, of failures."""
         if not lines:
             return 0
         passed, found = self._door.failures(lines)
         self._note(passed)
-        self._kept.add_failures(worker, len(lines) - len(found), found)
+        self._kept.add_failures(worker, len(lines) - len(found), start, found)
         for line, (index, _, _) in zip(passed.lines, found, strict=True):
             self._journal.failure(line)
             self._counters.given_up.add(index)

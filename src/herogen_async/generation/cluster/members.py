@@ -25,7 +25,6 @@ class Member:
     has_joined: bool = False
     is_lost: bool = False
     has_ended: bool = False
-    is_gone: bool = False  # its process, as the placer says
     last: bytes | None = None  # its latest orders
 
     @property

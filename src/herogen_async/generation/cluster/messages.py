@@ -4,22 +4,20 @@
 Hello -> Welcome          which versions, which run; a worker that would ask anything else is refused
 Frame -> Orders           sealed lines, how it goes, what limits taught   ->   what is kept, rows, blocks, what to do
 ```
-A message is four bytes of length, so much JSON, and behind it the lines of a frame as they lie in the journal: neither
-side parses them to carry them. No key is ever in one.
+A message is a line of JSON, and behind it the lines of a frame as they lie in the journal: neither side parses them to
+carry them. No key is ever in one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from struct import Struct
 from typing import Any, TypeVar
 
 from herogen_async.core import codec
 from herogen_async.generation.limits import CallsWanted, Grant, Terms, Told
 
 PROTOCOL = 1
-_LENGTH = Struct(">I")
 R = TypeVar("R")
 
 
@@ -86,7 +84,7 @@ class LaneOrders:
 class Beat:
     """How it goes. `errors`, `retries` and `attempts` since the start; `latencies` are new ones, in seconds.
 
-    `left` calls of its spans are not begun. `binding` is what it waits for.
+    `left` calls of its spans were not sent yet. `binding` is what it waits for.
     """
 
     in_flight: int = 0
@@ -105,7 +103,8 @@ class Beat:
 class Frame:
     """Frame number `number` of a worker. `rows` and `failures` are lines, each with its newline.
 
-    `kept` are the rows and failures that it was told to be kept so far. `prints` are the plan's fingerprints and the
+    `before` are the rows and failures that it has delivered before these, `kept` those of them that it was told to be
+    kept. `prints` are the plan's fingerprints and the
     model, in the first one. `wants_span`: another span would be begun
     soon. `parked` is why nothing more can be asked from there. `is_last`: it ends, and gives back what it has left.
     """
@@ -113,11 +112,12 @@ class Frame:
     number: int
     rows: list[bytes] = field(default_factory=list)
     failures: list[bytes] = field(default_factory=list)
+    before: tuple[int, int] = (0, 0)
     kept: tuple[int, int] = (0, 0)
     beat: Beat = field(default_factory=Beat)
     lanes: list[LaneTold] = field(default_factory=list)
     wants_span: bool = False
-    prints: list[str] | None = None
+    prints: list[str] = field(default_factory=list)
     parked: dict[str, Any] | None = None
     notices: list[str] = field(default_factory=list)
     is_last: bool = False
@@ -127,11 +127,14 @@ class Frame:
 class Orders:
     """Home's word on frame `number`. Of all that the worker has delivered, `rows` and `failures` are kept.
 
+    `home` tells it from others of the same run: a new one has to be brought all that is not kept, once more.
+
     `end` is None while the worker goes on; `drain`: what is in flight is finished; `drop`: it is not; `done`: nothing
     is left.
     """
 
     number: int
+    home: int = 0
     rows: int = 0
     failures: int = 0
     span: Span | None = None
@@ -145,7 +148,8 @@ class SharedRun:
     """What `processes` workers take part in: `pending` calls are to be asked.
 
     `welcome` is what one is told of the run, around the orders for its lanes. `version` is that of the package,
-    `prints` are the plan's fingerprints and the model: whoever has others is refused.
+    `prints` are the plan's fingerprints and the model: whoever has others is refused. Workers are numbered from
+    `first`, so that none has the number of another home's of the run.
     """
 
     welcome: Callable[[list[LaneOrders]], Welcome]
@@ -153,19 +157,19 @@ class SharedRun:
     prints: list[str]
     pending: int
     processes: int
+    first: int = 1
 
 
 def message_bytes(message: Hello | Welcome | Frame | Orders) -> bytes:
     """The bytes of a message."""
     if not isinstance(message, Frame):
-        head = codec.dumps(message)
-        return _LENGTH.pack(len(head)) + head
+        return codec.dumps(message) + b"\n"
     told = {name: getattr(message, name) for name in _OF_A_FRAME}
     head = codec.dumps({**told, "rows": len(message.rows), "failures": len(message.failures)})
-    return b"".join((_LENGTH.pack(len(head)), head, *message.rows, *message.failures))
+    return b"".join((head, b"\n", *message.rows, *message.failures))
 
 
-_OF_A_FRAME = ("number", "kept", "beat", "lanes", "wants_span", "prints", "parked", "notices", "is_last")
+_OF_A_FRAME = ("number", "before", "kept", "beat", "lanes", "wants_span", "prints", "parked", "notices", "is_last")
 
 
 def read_hello(data: bytes) -> Hello:
@@ -182,8 +186,7 @@ def read_welcome(data: bytes) -> Welcome:
 
 def read_frame(data: bytes) -> Frame:
     """Raises MessageError."""
-    said, body = _parts(data)
-    lines = body.splitlines(keepends=True)
+    said, lines = _parts(data)
     rows, failures = said.get("rows"), said.get("failures")
     if not isinstance(rows, int) or not isinstance(failures, int) or rows + failures != len(lines):
         raise MessageError(f"{rows} rows and {failures} failures are said, and {len(lines)} lines are there")
@@ -230,18 +233,15 @@ def _made(record: Callable[..., R], said: Mapping[str, Any]) -> R:
         raise MessageError(str(error)) from error
 
 
-def _parts(data: bytes) -> tuple[dict[str, Any], bytes]:
-    if len(data) < _LENGTH.size:
-        raise MessageError("it is shorter than its length")
-    (length,) = _LENGTH.unpack_from(data)
-    start = _LENGTH.size + length
+def _parts(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    head, *lines = data.splitlines(keepends=True) or [b""]
     try:
-        said = codec.loads_rounded(data[_LENGTH.size : start])
+        said = codec.loads_rounded(head)
     except ValueError as error:
         raise MessageError(str(error)) from error
-    if not isinstance(said, dict) or len(data) < start:
-        raise MessageError("its head is no object")
-    return said, data[start:]
+    if not isinstance(said, dict) or not data.endswith(b"\n"):
+        raise MessageError("its head is no object, or its last line has no end")
+    return said, lines
 
 
 def manifest_data(manifest: Any) -> dict[str, Any]:

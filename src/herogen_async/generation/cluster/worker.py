@@ -5,12 +5,13 @@ It tells what it has, and does what it is told; it decides nothing about the run
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from herogen_async.core.clock import Clock
 from herogen_async.generation.cluster.half_done import SpanMemory
-from herogen_async.generation.cluster.journal_at_home import JournalAtHome
+from herogen_async.generation.cluster.journal_at_home import JournalAtHome, Since
 from herogen_async.generation.cluster.link import HubLink
 from herogen_async.generation.cluster.messages import Beat, Frame, LaneTold, Orders
 from herogen_async.generation.cluster.span_source import SpanSource
@@ -73,7 +74,7 @@ class Worker(Observer[CallEnded, Counters]):
         self._lanes = lanes
         self._clock = clock
         self._counters = counters
-        self._prints: list[str] | None = list(prints)
+        self._prints = list(prints)
         self._memory = memory
         self._engine: Engine | None = None
         self._notices = notices
@@ -95,25 +96,23 @@ class Worker(Observer[CallEnded, Counters]):
 
     # -- what home is told -------------------------------------------------------------------------------------
 
-    def _frame(
-        self, number: int, rows: list[bytes], failures: list[bytes], kept: tuple[int, int], is_last: bool
-    ) -> Frame:
+    def _frame(self, number: int, rows: list[bytes], failures: list[bytes], since: Since, is_last: bool) -> Frame:
         now, counters = self._clock.now(), self._counters
         sent, self._attempts = counters.attempts - self._attempts, counters.attempts
-        prints, self._prints = self._prints, None
         notices = self._notices.copy()
         self._notices.clear()
         return Frame(
             number,
             rows,
             failures,
-            kept,
+            since.before,
+            since.kept,
             beat=self._beat(),
             lanes=[
                 LaneTold(*each.admission.tell(now, each.lane.concurrency, gives_back=is_last)) for each in self._lanes
             ],
             wants_span=not is_last and self._is_running_dry(sent),
-            prints=prints,
+            prints=self._prints,
             parked=self._parked(),
             notices=notices,
             is_last=is_last,
@@ -122,14 +121,18 @@ class Worker(Observer[CallEnded, Counters]):
     def _beat(self) -> Beat:
         counters = self._counters
         latencies = counters.latencies
+        held = Counter[str]()
+        for each in self._lanes:
+            held.update(each.lane.feed.statistics())
+        in_flight = sum(each.lane.counters.in_flight for each in self._lanes)
         return Beat(
-            in_flight=counters.in_flight,
-            waiting=counters.waiting,
+            in_flight=in_flight,
+            waiting=held["waiting"] + held["due"],
             retries=counters.retries,
             attempts=counters.attempts,
             errors=dict(counters.errors),
             latencies=latencies.take_fresh() if isinstance(latencies, ToldLatencies) else [],
-            left=self.source.left,
+            left=self.source.left + held["queued"] + held["out"] - in_flight,
             binding=counters.binds_now,
             stragglers=[each.as_dict() for each in counters.stragglers],
         )
@@ -171,8 +174,8 @@ class Worker(Observer[CallEnded, Counters]):
             self.source.add(orders.span.pending)
         if orders.is_paused != engine.paused:
             engine.pause(orders.is_paused)
-        if orders.end == "drop":
-            engine.cancel()
+        if orders.end in ("drop", "done"):
+            engine.cancel()  # what is in flight when nothing is left others have answered
         elif orders.end == "drain":
             engine.interrupt("told by home")
         if orders.end is not None or engine.stopped is not None:

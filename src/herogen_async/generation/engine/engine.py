@@ -33,7 +33,7 @@ from herogen_async.generation.engine.intake import Intake
 from herogen_async.generation.engine.lane import Lane
 from herogen_async.generation.engine.lanes import Lanes
 from herogen_async.generation.engine.producer import Producer
-from herogen_async.generation.engine.stopped import OF_ALL, Stopped, stopped_by
+from herogen_async.generation.engine.stopped import OF_ALL, TIME_IS_UP, Stopped, stopped_by
 from herogen_async.generation.engine.ticker import ticks
 from herogen_async.generation.engine.turn_calls import CallAnswer
 from herogen_async.generation.journal import Journal, Written
@@ -47,11 +47,6 @@ if TYPE_CHECKING:  # rows of one call need none of it
     from herogen_async.generation.engine.open_rows import OpenRows
 
 STRAGGLERS = 5  # that are told: a panel has room for them, and the oldest say what is wrong
-_TIME_IS_UP = Park(
-    ParkReason.SESSION_TIME,
-    "the session's time is up",
-    "nothing is wrong; set a longer --run-timeout for longer sessions",
-)
 
 
 class Engine:
@@ -306,7 +301,7 @@ class Engine:
                 if self._parked is not None and self.stopped is None:
                     self._leave_closed()  # what was in flight when its lane was closed may have come back to be retried
                 if self._run_s is not None and tick.at_s - self.counters.started_s >= self._run_s:
-                    self.park(_TIME_IS_UP)
+                    self.park(TIME_IS_UP)
                 self._observer.state(self.counters)
 
     def _take_stock(self) -> None:

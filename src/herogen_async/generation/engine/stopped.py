@@ -10,6 +10,11 @@ from herogen_async.core.errors import ParkReason
 from herogen_async.generation.retry import Park
 
 OF_ALL = (ParkReason.BUDGET, ParkReason.DISK, ParkReason.SESSION_TIME)  # of the run, and of none of its lanes alone
+TIME_IS_UP = Park(
+    ParkReason.SESSION_TIME,
+    "the session's time is up",
+    "nothing is wrong; set a longer --run-timeout for longer sessions",
+)
 
 
 @dataclass(frozen=True, slots=True)

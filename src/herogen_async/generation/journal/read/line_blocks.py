@@ -75,10 +75,14 @@ def offsets_of(lines: list[bytes], first: int) -> list[int]:
     return list(ends)
 
 
-def are_sealed(lines: list[bytes]) -> bool:
-    """Whether all begin as rows do, and all checksums fit: what the lines say of themselves is compared in one go."""
+def are_sealed(lines: list[bytes], end: bytes = b"") -> bool:
+    """Whether all begin as rows do, and all checksums fit: what the lines say of themselves is compared in one go.
+
+    `end` is what stands behind each line, such as its newline.
+    """
     if {line[:KEY_AT] for line in lines} != {START} or {line[KEY_END:INDEX_AT] for line in lines} != {KEY_TO_INDEX}:
         return False
-    said = b"".join([line[-SEAL_BYTES:] for line in lines])
-    sums = pack(f">{len(lines)}I", *[crc32(line[:-SEAL_BYTES]) for line in lines]).hex("|", 4)
-    return said == SEAL + sums.encode().replace(b"|", SEALED + SEAL) + SEALED
+    tail = SEAL_BYTES + len(end)
+    said = b"".join([line[-tail:] for line in lines])
+    sums = pack(f">{len(lines)}I", *[crc32(line[:-tail]) for line in lines]).hex("|", 4)
+    return said == SEAL + sums.encode().replace(b"|", SEALED + end + SEAL) + SEALED + end
