@@ -21,7 +21,7 @@ import herogen_async
 from herogen_async.core.errors import InputError, MirrorError, RunFolderError
 from herogen_async.generation.journal import read_rows
 from herogen_async.generation.mirror import restore
-from herogen_async.generation.mirror.keeper import EVERY_S
+from herogen_async.generation.mirror.keeper import SHIP_EVERY_S
 from herogen_async.generation.mirror.layout import HEAD, MirrorHead, Part, gaps_between, pieces_of
 from herogen_async.generation.mirror.ship import Shipper
 from herogen_async.generation.observer import Observer
@@ -362,7 +362,7 @@ def test_what_was_mirrored_survives_the_loss_of_the_machine(tmp_path: Path) -> N
         deadline = monotonic() + 40
         while not (mirror / HEAD).exists() and monotonic() < deadline:
             sleep(0.05)
-        sleep(EVERY_S / 4)
+        sleep(SHIP_EVERY_S / 4)
         child.send_signal(signal.SIGKILL)
         child.wait()
         mirrored = MirrorHead.read((mirror / HEAD).read_bytes()).sizes["rows-00000.jsonl"]

@@ -23,7 +23,7 @@ from herogen_async.generation.journal import Written
 
 HELD_LINES = 256  # what a kill takes at most, besides what is in flight
 FRAME_LINES = 64  # so many go at once: while a frame is on its way, the next ones are filled and nothing waits
-EVERY_S = 0.05  # a frame, with lines or without: a limit's next block is there before the last one is spent
+FRAME_EVERY_S = 0.05  # a frame, with lines or without: a limit's next block is there before the last one is spent
 SOON_S = 0.01  # between two of a worker that waits for something
 
 
@@ -166,5 +166,5 @@ class JournalAtHome:
         if self._finished and not (self._rows.out or self._failures.out):
             self._wake.set()
             return
-        wait_s = (SOON_S if self.is_urgent or self._finished else EVERY_S) - (self._clock.now() - self._last_s)
+        wait_s = (SOON_S if self.is_urgent or self._finished else FRAME_EVERY_S) - (self._clock.now() - self._last_s)
         self._timer = asyncio.get_running_loop().call_later(max(wait_s, 0.0), self._wake.set)

@@ -11,7 +11,7 @@ from herogen_async.generation.mirror.ship import Shipper
 from herogen_async.generation.mirror.storage import open_storage
 from herogen_async.generation.run_folder import RunFolder
 
-EVERY_S = 5.0  # what a lost machine costs at most, beside what was in flight
+SHIP_EVERY_S = 5.0  # what a lost machine costs at most, beside what was in flight
 LAST_TRIES, LAST_WAIT_S = 3, 1.0  # at a run's end; one try where storage was out of reach before
 
 
@@ -28,7 +28,9 @@ class MirrorKeeper:
     `on_change` is told why nothing can be shipped for now, once, and None when it could again; in the thread.
     """
 
-    def __init__(self, shipper: Shipper, on_change: Callable[[str | None], None], *, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self, shipper: Shipper, on_change: Callable[[str | None], None], *, every_s: float = SHIP_EVERY_S
+    ) -> None:
         self._shipper = shipper
         self._on_change = on_change
         self._every_s = every_s
