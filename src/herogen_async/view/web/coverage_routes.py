@@ -28,11 +28,11 @@ from herogen_async.data.row_pages.row_coverage import MOST_LINES, MOST_SEEN_CELL
 from herogen_async.specs.sources.cells import records_of
 from herogen_async.view.web.open_run import OpenRun
 
-Handler = Callable[..., Awaitable[Response]]
+AnswerOf = Callable[..., Awaitable[Response]]
 _COUNTS_S = 0.4  # of a request: what is counted until then is shown, and the next request goes on
 
 
-def coverage_routes(told: Handler) -> list[Route]:
+def coverage_routes(told: AnswerOf) -> list[Route]:
     """The addresses of the coverage view; `told` answers with what a function tells of the run that is asked for."""
     held: WeakKeyDictionary[OpenRun, RowCoverage] = WeakKeyDictionary()
 
