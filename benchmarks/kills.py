@@ -1,6 +1,7 @@
 """SIGKILL, at random moments and at each system call that changes a file: what is lost, what is asked again.
 
     python benchmarks/kills.py [--columns] [--kills 1000] [--calls] [--errors] [--every 1] [--jobs N] [--json FILE]
+    python benchmarks/kills.py --processes [--kills 200]
 
 Random: runs of 120 rows, 16 in flight, are killed after a random time, again and again until one gets to its end; a new
 run then. Kills meet the start, the recovery, the work and the end. `--calls`: a run of 8 rows, one of them refused, is
@@ -8,6 +9,7 @@ killed by strace at the first, the second, ... write, sync, rename and cut of ea
 from three beginnings: no folder, a folder without rows, a folder that a crash left with a torn end. `--errors`: at the
 same places the call fails with EIO and with ENOSPC instead. After each: resumed, then the exact grid is compared.
 `--columns`: each row has three columns that build on each other, and what each call was made from is compared.
+`--processes`: runs by two worker processes, whose workers and homes are killed at random, and nothing else.
 
 Violations: an acknowledged row that is not on disk; a row twice, or missing at the end; more asked again than what was
 in flight and a batch; a run that hangs or ends with a traceback. Exit code 1 if there is any.
@@ -16,6 +18,7 @@ in flight and a batch; a run that hangs or ends with a traceback. Exit code 1 if
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -38,7 +41,11 @@ from zlib import crc32
 import crash_runs
 import measure
 from crash_runs import Child, Page, Shape
+from herogen_async.core.errors import HerogenError
+from herogen_async.generation.cluster.journal_at_home import HELD_LINES
 from herogen_async.generation.journal.write.writer import BATCH_LINES
+from support.process_runs import CONCURRENCY, PROCESSES, ProcessRun, is_alive
+from support.runs import assert_exact_grid, small_spec
 
 
 def at_work(has_columns: bool) -> Shape:
@@ -232,6 +239,62 @@ def _wait_until_traced(pid: int, tracer: subprocess.Popen[str]) -> None:
         time.sleep(0.001)
 
 
+def workers_killed(kills: int, seed: int) -> Found:
+    """`kills` of workers and homes of runs by two processes, each run killed again and again until it ends."""
+    found, points = Found(), random.Random(seed)
+    spec = small_spec(values=60, repeats=10)  # 1,200 rows, half a minute of kills
+    while found.kills < kills and len(found.violations) < 20:
+        with tempfile.TemporaryDirectory(prefix="herogen-kills-") as place, ProcessRun(Path(place), spec) as run:
+            found.add(_workers_killed_until_it_ends(run, points, most=kills - found.kills, name=f"seed {seed}"))
+    return found
+
+
+def _is_struck_at_work(run: ProcessRun, points: random.Random) -> bool:
+    """Wait for the moment of a kill, of four one at the start and three at work; False where the run ends before."""
+    assert run.child is not None
+    asked = run.asked + points.randint(1, 300)
+    end_s = time.monotonic() + (points.uniform(0.05, 1.5) if points.random() < 0.25 else 60.0)
+    while run.asked < asked and time.monotonic() < end_s:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.child.wait(0.005)
+            return False
+    return True
+
+
+def _workers_killed_until_it_ends(run: ProcessRun, points: random.Random, *, most: int, name: str) -> Found:
+    found, rows = Found(), 1200
+    code, may_be_again = -signal.SIGKILL, 0
+    while code == -signal.SIGKILL:
+        run.start()
+        assert run.child is not None
+        while found.kills < most:
+            if not _is_struck_at_work(run, points):
+                break
+            # A worker that has just ended by itself is no victim.
+            victims = [(process, 1) for process in run.workers() if is_alive(process)]
+            victim, workers = points.choice([*victims, (run.child.pid, PROCESSES)])
+            with contextlib.suppress(ProcessLookupError):
+                run.kill(victim)
+                found.kills += 1
+                may_be_again += CONCURRENCY + workers * HELD_LINES
+            if victim == run.child.pid:
+                break
+        code, _ = run.end()
+        if code not in (0, -signal.SIGKILL, PARKED):
+            found.violations.append(f"{name}: it ended with {code}: {run.said[-2000:]}")
+        if code == PARKED:  # every worker was killed before it had brought anything
+            code = -signal.SIGKILL
+    again = run.asked - rows
+    found.again.append(again)
+    if again > may_be_again:
+        found.violations.append(f"{name}: {again} rows are asked again, at most {may_be_again} may be")
+    try:
+        assert_exact_grid(run.folder, run.spec)
+    except (AssertionError, HerogenError) as wrong:
+        found.violations.append(f"{name}: not the exact grid: {wrong}")
+    return found
+
+
 def table(results: dict[str, Found]) -> str:
     lines = ["| struck | times | asked again: mean | median | most | not struck | violations |", "|---" * 7 + "|"]
     return "\n".join([*lines, *(found.line(name) for name, found in results.items())])
@@ -240,6 +303,7 @@ def table(results: dict[str, Found]) -> str:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--columns", action="store_true", help="rows of three columns")
+    parser.add_argument("--processes", action="store_true", help="workers and homes of runs by two processes")
     parser.add_argument("--kills", type=int, default=1000, help="at random moments (default 1000)")
     parser.add_argument("--calls", action="store_true", help="a kill at each call that changes a file, by strace")
     parser.add_argument("--errors", action="store_true", help="EIO and ENOSPC at each such call, by strace")
@@ -259,6 +323,9 @@ def main() -> None:
     crash_runs.warm_up()
     faults = [*(["signal=SIGKILL"] if options.calls else []), *(ERRORS if options.errors else [])]
     results: dict[str, Found] = {}
+    if options.processes:
+        results["SIGKILL of workers and homes"] = workers_killed(options.kills, options.seed)
+        options.kills = 0
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("fork")) as pool:
         shares = [options.kills // options.jobs + (job < options.kills % options.jobs) for job in range(options.jobs)]
         at_random = [

@@ -69,7 +69,6 @@ async def _fed(rows: int, feeders: int, folder: Path) -> dict[str, float]:
         plan,
         JournalWriter(run),
         desk=Desk([range(plan.rows)], settled, 1),
-        door=door,
         tills=Tills([Till(BlockAdmission(clock.now()), 64)], [["completion"]]),
         half_done=HalfDone(plan, Recovered(), door, lambda *_: {}, lambda _: {}),
         shared=SharedRun(

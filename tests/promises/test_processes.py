@@ -6,6 +6,7 @@ is in tests/generation/cluster.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import time
@@ -72,6 +73,8 @@ def test_s5_a_killed_home_loses_nothing_told_and_its_workers_end(tmp_path: Path)
         run.start()
         code, report = run.end()
         assert (0, 600, 600 + lost) == (code, report["done"], run.asked)
+        again = re.search(r"requesting (\d+) again", run.said)
+        assert again is None or int(again[1]) <= CONCURRENCY  # as far as its workers had told it
     assert_exact_grid(run.folder, SPEC)
 
 

@@ -372,7 +372,6 @@ class Cluster:
             self.plan,
             journal,
             desk=Desk([range(self.plan.rows)], settled, self.plan.calls_a_row, lease_s=self._lease_s),
-            door=door,
             tills=Tills([Till(admission, CONCURRENCY)], [[each.name for each in self.plan.columns]]),
             half_done=HalfDone(self.plan, found, door, lambda *_: {}, by_index.__getitem__),
             shared=shared,

@@ -161,6 +161,18 @@ def test_what_limits_a_run_is_said_in_words() -> None:
     assert live_line(held).endswith("limited by pause after errors")
 
 
+def test_worker_processes_are_told_and_what_became_of_them() -> None:
+    """A panel has their number, and says when some were lost; the summary says both, and nothing of one process."""
+    of_four = replace(RUNNING, workers={"count": 4})
+    assert "4 processes" in drawn(of_four)
+    assert "lost" not in drawn(of_four)
+    hurt = replace(of_four, workers={"count": 4, "lost": 2, "replaced": 2, "asked_again": 16, "paid_twice": 1})
+    said = "4, 2 lost and replaced; 16 requests sent again, 1 answer paid twice."
+    assert f"Processes: {said}" in drawn(hurt)
+    assert f"Worker processes: {said}" in summary_lines(replace(hurt, state="done"))
+    assert not any("rocesses" in line for line in (drawn(RUNNING), *summary_lines(replace(RUNNING, state="done"))))
+
+
 @pytest.mark.parametrize("width", [36, 40, 60, 76, 80, 200])
 def test_no_line_of_the_panel_breaks_inside_a_value(width: int) -> None:
     """Whatever the width: each value stands whole on one line, and no line is wider than the panel."""

@@ -19,13 +19,15 @@ ReadRow = Callable[[int, int], Mapping[str, Any]]
 
 
 class HalfDone:
-    """At home: what is there of rows. `found` is what there was when the session began, `read` reads it."""
+    """At home: what is there of rows, as `door` knows it. `found` is what there was when the session began, `read` and
+    `earlier` read it: the line at a place, and the one that has answered a call.
+    """
 
     def __init__(self, plan: Plan, found: Recovered, door: Door, read: ReadRow, earlier: Callable[[int], Any]) -> None:
         self._plan = plan
         self._width = plan.calls_a_row
         self._found = found
-        self._door = door
+        self.door = door
         self._read = read
         self._earlier = earlier
 
@@ -39,17 +41,17 @@ class HalfDone:
         """Those of which anything is there."""
         rows = {start // self._width for start, _ in pending if start % self._width}
         rows |= {stop // self._width for _, stop in pending if stop % self._width}
-        begun = (*self._found.asked, *self._found.reusable, *self._door.misfits)
+        begun = (*self._found.asked, *self._found.reusable, *self.door.misfits)
         return rows | {each // self._width for each in begun if any(start <= each < stop for start, stop in pending)}
 
     def _of_row(self, row: int) -> Iterator[dict[str, Any]]:
         first = row * self._width
-        held = {line["index"]: line for line in self._door.of_row(row)}
+        held = {line["index"]: line for line in self.door.of_row(row)}
         for place, children in enumerate(self._plan.shape.children):
             index = first + place
-            if index in self._door.failed:
+            if index in self.door.failed:
                 continue
-            if index in self._door.settled:
+            if index in self.door.settled:
                 line = (held.get(index) or self._earlier(index)) if children else {}
                 told = {name: line[name] for name in ("response_txt", CRC, NEAR_COPY, "skipped") if name in line}
                 yield {"index": index, "is": "done", **told}

@@ -23,7 +23,6 @@ from herogen_async.core.clock import Clock
 from herogen_async.core.errors import DiskError, ParkReason
 from herogen_async.core.units import counted
 from herogen_async.generation.cluster.desk import Desk
-from herogen_async.generation.cluster.door import Door
 from herogen_async.generation.cluster.half_done import HalfDone
 from herogen_async.generation.cluster.line_intake import LineIntake
 from herogen_async.generation.cluster.link import Hub, Placer
@@ -74,7 +73,6 @@ class Home(Hub):
         journal: Journal,
         *,
         desk: Desk,
-        door: Door,
         tills: Tills,
         half_done: HalfDone,
         shared: SharedRun,
@@ -83,7 +81,9 @@ class Home(Hub):
         counters: Counters,
         run_s: float | None = None,
         observer: Observer[CallEnded, Counters] = SILENT,
+        out: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """`out` is told how many calls are out, ten times a second: after a kill so many are known to have been."""
         self.counters = counters
         self.stopped: Stopped | None = None
         self.paused = False  # a person wants nothing to be sent for now
@@ -98,7 +98,8 @@ class Home(Hub):
         self._clock = clock
         self._run_s = run_s
         self._observer = observer
-        self._lines = LineIntake(plan, journal, door, counters, ask_again=desk.ask_again, notice=self._notice)
+        self._out = out
+        self._lines = LineIntake(plan, journal, half_done.door, counters, ask_again=desk.ask_again, notice=self._notice)
         self._numbers = count(shared.first)
         self._members = Members()
         self._waiting: list[_Waiting] = []
@@ -243,11 +244,11 @@ class Home(Hub):
         if settled:
             self._fruitless = 0
         self._pending -= settled
-        known.beat = said.beat
         self.counters.latencies.add_all(said.beat.latencies)
         for line in said.notices:
             self._notice(line)
         if known.is_at_work:
+            known.beat = said.beat
             self._desk.beat(worker, now, settled)
         if said.parked is not None and self.stopped is None:
             self.park(Park(**{**said.parked, "reason": ParkReason[said.parked["reason"]]}))
@@ -371,6 +372,7 @@ class Home(Hub):
                 self._tills.recover(tick.passed_s, tick.at_s)
                 self.counters.bind(self._binding(tick.is_busy))
                 self._take_stock()
+                self._out(self.counters.in_flight + self.counters.waiting)
                 is_quiet = self.stopped is None and not self.counters.in_flight
                 if is_quiet and (park := self._tills.used_up()) is not None:
                     self.park(park)
@@ -389,7 +391,7 @@ class Home(Hub):
             return why
         if is_busy:
             return "cpu"
-        return self._members.binding or "tail"
+        return self._members.binding
 
     def _take_stock(self) -> None:
         counters = self.counters

@@ -58,10 +58,10 @@ class Members:
         return sum(member.is_at_work for member in self)
 
     @property
-    def binding(self) -> str | None:
-        """What most of those at work wait for; None where nobody has told."""
+    def binding(self) -> str:
+        """What most of those at work wait for; `workers` where nobody has told."""
         said = Counter(each.beat.binding for each in self if each.is_at_work and each.beat.binding is not None)
-        return said.most_common(1)[0][0] if said else None
+        return said.most_common(1)[0][0] if said else "workers"
 
     def sum_into(self, counters: Counters) -> None:
         """What they have counted, all together."""
@@ -71,6 +71,7 @@ class Members:
         counters.retries = sum(beat.retries for beat in beats)
         counters.attempts = sum(beat.attempts for beat in beats)
         counters.errors = sum((Counter(beat.errors) for beat in beats), Counter())
-        counters.workers["count"] = self.at_work
+        if at_work := self.at_work:  # at the end it is what there were
+            counters.workers["count"] = at_work
         stragglers = [Straggler(**each) for beat in beats for each in beat.stragglers]
         counters.stragglers = tuple(sorted(stragglers, key=lambda each: -each.out_s)[:STRAGGLERS_TOLD])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from herogen_async.core.clock import Clock
@@ -28,7 +29,7 @@ from herogen_async.generation.journal import JournalWriter
 from herogen_async.generation.journal.read.line_reader import LineReader
 from herogen_async.generation.limits import BlockAdmission, Budget
 from herogen_async.generation.observer import CallEnded, Observer
-from herogen_async.generation.run_folder import package_versions, read_manifest
+from herogen_async.generation.run_folder import RunLock, package_versions, read_manifest
 from herogen_async.generation.run_request import RunRequest
 from herogen_async.generation.session.notifier import Notifier
 from herogen_async.generation.session.targets import LaneTarget
@@ -139,7 +140,6 @@ def open_home(
             plan,
             journal,
             desk=Desk(_rows_of(work), settled, plan.calls_a_row),
-            door=door,
             tills=Tills(tills, [[column.name for column in target.columns] for target in work.targets]),
             half_done=HalfDone(plan, work.found.journal, door, reader.row_at, reader.row),
             shared=SharedRun(
@@ -154,7 +154,18 @@ def open_home(
             counters=counters,
             run_s=settings.run_timeout_s,
             observer=observer,
+            out=partial(_move_frontier, opened.lock, settled, plan.calls_of(work.wanted.rows)),
         )
+
+
+def _move_frontier(lock: RunLock, settled: IndexSet, calls: range, out: int) -> None:
+    """As many calls without an answer lie before the frontier as are out: so many a resume says to be asked again.
+
+    Workers ask spans that lie apart, so the highest index that was sent would count all that lies between.
+    """
+    last = next(islice(settled.missing(calls.stop, calls.start), max(out - 1, 0), None), None)
+    if out and last is not None:
+        lock.sent(last)
 
 
 def _welcome(lanes: list[LaneOrders], **said: Any) -> Welcome:

@@ -25,6 +25,7 @@ BINDS = {
     "disk": "disk",
     "cpu": "CPU of this process",
     "tail": "last answers",
+    "workers": "worker processes (which are starting)",
     # Of one of several models or servers:
     "columns": "other columns (waiting for their answers)",
     "parked": "parked",

@@ -31,6 +31,7 @@ from herogen_async.view.terminal.plain import (
     latency_text,
     limited_by,
     pace_texts,
+    workers_text,
 )
 from herogen_async.view.terminal.plain_lines import unseen
 from herogen_async.view.terminal.progress import bar_text, parts_of
@@ -125,6 +126,8 @@ def _figures(report: RunReport) -> Iterable[Text]:
     if running:
         room = "" if report.concurrency is None else f" of {count(report.concurrency)}"
         yield _phrase(f"{count(report.in_flight)}{room} in flight")
+    if report.workers:
+        yield _phrase(f"{count(report.workers.get('count', 0))} processes")
     yield _phrase(duration(report.elapsed_s))
     if report.failed:
         yield _phrase(f"{count(report.failed)} failed", _PARKED)
@@ -142,6 +145,8 @@ def _trouble(report: RunReport) -> Iterable[Text]:
     if report.errors:
         again = (f"Asked again: {count(report.retries)}.",) if report.retries else ()
         yield from (_phrase(each, _WAITING) for each in (*again, f"Errors: {errors_text(report)}."))
+    if report.workers.get("lost"):
+        yield _phrase(f"Processes: {workers_text(report)}.", _WAITING)
     if (told := not_asked_text(report)) is not None:
         yield _phrase(told, _WAITING)
 

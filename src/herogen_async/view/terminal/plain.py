@@ -193,7 +193,24 @@ def summary_lines(report: RunReport) -> list[str]:
         lines.append(f"Finish reasons: {', '.join(words)}.")
     if report.retries:
         lines.append(f"Asked again: {count(report.retries)}. Errors: {errors_text(report)}.")
+    if report.workers:
+        lines.append(f"Worker processes: {workers_text(report)}.")
     return [*lines, *_limit_lines(report)]
+
+
+def workers_text(report: RunReport) -> str:
+    """`4, 1 lost and replaced; 16 requests sent again, 2 answers paid twice`."""
+    found = report.workers
+    lost, replaced = found.get("lost", 0), found.get("replaced", 0)
+    text = count(found.get("count", 0))
+    if lost:
+        text += f", {count(lost)} lost and replaced" if lost == replaced else f", {count(lost)} lost"
+    more = [
+        f"{counted(many, noun)} {what}"
+        for name, noun, what in (("asked_again", "request", "sent again"), ("paid_twice", "answer", "paid twice"))
+        if (many := found.get(name, 0))
+    ]
+    return f"{text}; {', '.join(more)}" if more else text
 
 
 def _limit_lines(report: RunReport) -> Iterator[str]:

@@ -103,6 +103,7 @@ function facts(report, binds) {
   add("So far", Object.entries(report.binding_shares).filter(([, share]) => share >= 1).slice(0, 4).map(([what, share]) => `${binds[what]} ${Math.round(share)} %`).join(", "));
   add("Limits", Object.entries(report.limits).map(([name, value]) => `${count(value)} ${words(name).replace(" per ", "/")}`).join(", "));
   add("Errors", counted(report.errors));
+  add("Worker processes", counted(report.workers));
   add("Retries", report.retries ? count(report.retries) : "");
   add("Finish reasons", counted(report.finish_reasons));
   add("Tokens", counted(report.usage));
