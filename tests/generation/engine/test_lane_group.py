@@ -95,7 +95,9 @@ class Run:
         self.plan = Plan(small_spec(values=self.values, repeats=1), endpoint="completions", model="m")
         self.journal = MemoryJournal()
         self.counters = Counters(total=self.plan.size)
-        group: LaneGroup[Call, Lane[Call]] = LaneGroup(clock, lambda *change: self.changes.append(change))
+        group: LaneGroup[Call, Lane[Call]] = LaneGroup(
+            clock, lambda address, why, _: self.changes.append((address, why))
+        )
         limits = self.limits or (None,) * len(self.endpoints)
         self.admissions = [
             Admission(

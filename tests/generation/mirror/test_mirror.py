@@ -178,7 +178,7 @@ def test_storage_that_is_out_of_reach_disturbs_no_run_and_is_told_once(
     assert ("done", 80) == (report.state, report.done)
     first, last = [line for line in watch.lines if "mirror" in line]
     assert first.startswith("The mirror can't be written to: s3://bucket/m: it can't be reached. The run goes on")
-    assert last.startswith("The mirror lacks ")
+    assert last.startswith("The mirror lacks at least ")
     assert "herogen-async resume" in last
     states = [each["state"] for each in read_events(RunFolder(tmp_path / "r")) if each["event"] == "mirror"]
     assert ["behind", "incomplete"] == states

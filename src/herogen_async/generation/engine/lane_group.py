@@ -29,9 +29,7 @@ from herogen_async.generation.engine.stopped import OF_ALL
 from herogen_async.generation.limits import Charge, Ticket
 from herogen_async.generation.retry import OUT_AFTER, Park, Retry
 
-LOOK_S = (
-    10.0  # between two looks at a server that is down: they cost one refused call each, and a model loads for longer
-)
+LOOK_S = 10.0  # between two looks at a server that is down: each costs a refused call, and a model loads for longer
 _SLOW_FIX = "is it up? If it is just slow, set a longer --timeout"
 MOST_TOLD = 3  # servers whose troubles a park quotes
 
@@ -55,9 +53,12 @@ L = TypeVar("L", bound=GroupedLane)
 
 
 class LaneGroup(Generic[C, L]):
-    """The servers of one model. `on_change` is told the address of one that is down and why, None: it answers again."""
+    """The servers of one model.
 
-    def __init__(self, clock: Clock, on_change: Callable[[str, str | None], None]) -> None:
+    `on_change` is told the address of one that is down and why, None where it answers again, and how many are not down.
+    """
+
+    def __init__(self, clock: Clock, on_change: Callable[[str, str | None, int], None]) -> None:
         self.feed: Feed[C] = Feed(clock, 0, 0)
         self.feed.on_over = self._recall
         self._clock = clock
@@ -114,7 +115,7 @@ class LaneGroup(Generic[C, L]):
             return
         self._down[lane] = self._clock.now()
         lane.counters.parked = why
-        self._on_change(self._addresses[lane], why)
+        self._tell(lane, why)
 
     def answered(self, lane: L, sent_s: float) -> None:
         """A call that was sent to its server at `sent_s` was answered."""
@@ -126,7 +127,7 @@ class LaneGroup(Generic[C, L]):
         del self._down[lane]
         self._parks.pop(lane, None)
         lane.counters.parked = None
-        self._on_change(self._addresses[lane], None)
+        self._tell(lane, None)
 
     def retry_after_s(self, lane: L, decision: Retry, error: EndpointError) -> float:
         """When a call that failed at its server is to be sent again. Where that server has to wait, others need not."""
@@ -174,6 +175,9 @@ class LaneGroup(Generic[C, L]):
             message = "no server answers: " + "; ".join([*told, *([f"and {left} more"] if left else [])])
         wakes = [park.wake_after_s for _, park in parks if park.wake_after_s is not None]
         return replace(last, message=message, wake_after_s=min(wakes, default=None))
+
+    def _tell(self, lane: L, why: str | None) -> None:
+        self._on_change(self._addresses[lane], why, len(self._addresses) - len(self._down))
 
     def _recall(self) -> None:
         """No call is left: nobody waits any longer for room for one."""

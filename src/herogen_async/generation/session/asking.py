@@ -198,15 +198,14 @@ def _groups(work: Work, notifier: Notifier, clock: Clock) -> list[LaneGroup[Call
         return [None] * len(work.targets)
     from herogen_async.generation.engine.lane_group import LaneGroup  # noqa: PLC0415 - most models have one server
 
-    def changed(address: str, why: str | None) -> None:
+    def changed(address: str, why: str | None, others: int) -> None:
         if why is None:
             notifier.record("server", base_url=address, state="back")
             notifier.notice(f"{address} answers again.")
         else:
             notifier.record("server", base_url=address, state="down", reason=why)
-            notifier.notice(
-                f"{address} is down: {why}. Its calls go to the others; it is tried again from time to time."
-            )
+            takers = "Its requests go to the other servers; it" if others else "It"
+            notifier.notice(f"{address} is down: {why}. {takers} is tried again from time to time.")
 
     groups = {target.columns[0].name: LaneGroup[Call, Lane[Call]](clock, changed) for target in work.targets}
     return [None if target.address is None else groups[target.columns[0].name] for target in work.targets]

@@ -61,7 +61,7 @@ async def mirrored(held: Locked, notifier: Notifier, clock: Clock, at_work: AtWo
         if why is not None:
             left = counted(keeper.behind(), "byte")
             notifier.notice(
-                f"The mirror lacks {left}, or more: {why}. The run's folder has all of it; "
+                f"The mirror lacks at least {left}: {why}. The run's folder has all of it; "
                 f"herogen-async resume {held.folder.argument} ships the rest."
             )
             notifier.record("mirror", uri=uri, state="incomplete", reason=why)
