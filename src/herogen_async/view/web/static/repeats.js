@@ -26,7 +26,9 @@ export function repeatsView(base, { close, changed, chose }) {
     const cell = h("dl", { class: "cell" });
     function showChosen(panel) {
       fill(cell, Object.entries(panel.cell() ?? {}).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
-      panel.element.scrollIntoView({ block: "nearest" });
+      // One that can be seen begins where it is: what they have in common stays in sight above it.
+      const isBelow = panel.element.getBoundingClientRect().top > element.getBoundingClientRect().bottom - 200;
+      if (isBelow) panel.element.scrollIntoView({ block: "nearest" });
     }
     const turn = (to, told, sign) => h("button", { type: "button", "aria-label": told, title: told, disabled: to < first || to >= last, onclick: () => show(to, about) }, sign);
     fill(
