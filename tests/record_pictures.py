@@ -270,7 +270,7 @@ def an_evening(stage: Stage) -> Iterator[TabShot]:
             tab.wait_for_timeout(500)
             yield TabShot("page_evaluation", tab.screenshot())
         with _asked(served, "light") as tab:
-            tab.wait_for_selector(".ask-status >> text=Done", timeout=180_000)
+            tab.wait_for_selector('.ask-status >> text="Done"', timeout=180_000)
             yield TabShot("page_playground", tab.screenshot())
         with _asked(served, "dark") as tab:
             yield TabShot("page_playground_dark", tab.screenshot())

@@ -100,7 +100,7 @@ def playground(page: Page, served: PageClient) -> Any:
 
 def asked(tab: Any, status: str = "Done") -> None:
     tab.get_by_role("button", name="Ask", exact=True).click()
-    tab.wait_for_selector(f".ask-status >> text={status}")
+    tab.wait_for_selector(f'.ask-status >> text="{status}"')
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -138,7 +138,7 @@ def test_a_question_is_asked_with_the_keyboard(kind: str, served: PageClient, se
         tab.keyboard.type("40, woman, Healing")
         tab.wait_for_selector(".sent-text >> text=40, woman, Healing ->")
         tab.keyboard.press("Control+Enter")
-        tab.wait_for_selector(".ask-status >> text=Done")
+        tab.wait_for_selector('.ask-status >> text="Done"')
         assert "said to 40, woman, Healing ->" == tab.locator(".answer-card .text").first.inner_text()
         tab.get_by_role("button", name="Copy answer").click()
         tab.wait_for_selector(".copy >> text=/Copied|Selected/")
