@@ -75,6 +75,8 @@ Options marked "by column" can also be set for one column: `--rpm 500 --rpm verd
 ## Which server
 
 `run`, `plan`, `bench` and `doctor` take these, `query` the first two. Each command's help says what holds without them.
+`run`, `resume`, `plan` and `doctor` take `--base-url` more than once, for [several servers of one
+model](models.md#several-servers-of-one-model); in Python it is a list.
 
 {server}
 """
