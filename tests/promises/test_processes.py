@@ -1,4 +1,4 @@
-"""S1 to S5 with real processes over pipes: workers and homes that are killed, stopped and told to end.
+"""S1 to S5 and S9 with real processes over pipes: workers and homes that are killed, stopped and told to end.
 
 Many more kills are `python benchmarks/kills.py --processes`; the protocol under all kinds of faults, in virtual time,
 is in tests/generation/cluster.
@@ -14,25 +14,44 @@ from pathlib import Path
 
 import pytest
 
+from herogen_async.generation.cluster.journal_at_home import HELD_LINES
+from herogen_async.generation.journal import read_rows
+from herogen_async.generation.run_folder import RunFolder
+from herogen_async.generation.run_request import RunRequest, new_request
+from herogen_async.generation.session.asking_by_workers import useless_line
+from herogen_async.generation.settings import Settings
+from support.cluster_rig import counting_lines
+from support.column_histories import REWRITTEN, plan_of, spec_of
 from support.fake_server import FakeServer
 from support.process_runs import ASKED_AGAIN, CONCURRENCY, PROCESSES, ProcessRun, until_gone
 from support.runs import assert_exact_grid, herogen, last_json, small_spec, write_spec
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel lists children in /proc there")
-SPEC = small_spec(values=30, repeats=10)  # 600 rows
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel lists children in /proc there"),
+]
+SPEC = small_spec(values=20, repeats=10)
 
 
-def test_s1_two_processes_ask_each_row_once(tmp_path: Path) -> None:
-    """Two worker processes make the exact grid with one request a row, and leave no process behind."""
-    with ProcessRun(tmp_path, SPEC) as run:
+def test_s1_s9_two_processes_ask_each_row_once_and_tell_no_key(tmp_path: Path) -> None:
+    """Two worker processes make the exact grid with one request a row, and leave no process behind.
+
+    A key reaches them by their environment: it is in no argument and in no file of the run.
+    """
+    key = "sk-canary-7f3a9b"
+    with ProcessRun(tmp_path, SPEC, OPENAI_API_KEY=key) as run:
         run.start()
         run.until_asked(100)
         workers = run.workers()
         assert PROCESSES == len(workers)
+        assert not any(key in Path(f"/proc/{process}/cmdline").read_text() for process in workers)
         code, report = run.end()
-        assert (0, 600, 600) == (code, report["done"], run.asked)
-        assert {"prompt_tokens": 6000, "completion_tokens": 12000, "total_tokens": 18000} == report["usage"]
+        assert (0, 400, 400) == (code, report["done"], run.asked)
+        assert {"prompt_tokens": 4000, "completion_tokens": 8000, "total_tokens": 12000} == report["usage"]
         assert until_gone(workers)
+        assert {f"Bearer {key}"} == {asked.headers["authorization"] for asked in run.server.asked}
+        assert key not in run.said
+    assert not any(key.encode() in path.read_bytes() for path in run.folder.rglob("*") if path.is_file())
     assert_exact_grid(run.folder, SPEC)
     assert "sound" in herogen("verify", run.folder, cwd=tmp_path).stdout
 
@@ -48,8 +67,8 @@ def test_s3_a_killed_worker_is_replaced_and_little_is_asked_again(tmp_path: Path
         run.until_asked(asked + CONCURRENCY)
         assert time.monotonic() - struck_s < 1.0 + 2.0  # a second, and what a busy machine takes
         code, report = run.end()
-        assert (0, 600) == (code, report["done"])
-        assert 600 <= run.asked <= 600 + CONCURRENCY + ASKED_AGAIN // PROCESSES
+        assert (0, 400) == (code, report["done"])
+        assert 400 <= run.asked <= 400 + CONCURRENCY + ASKED_AGAIN // PROCESSES
         assert {"lost": 1, "replaced": 1} == {name: report["workers"][name] for name in ("lost", "replaced")}
         assert report["workers"]["asked_again"] <= CONCURRENCY
         assert "SIGKILL" in run.said
@@ -72,10 +91,33 @@ def test_s5_a_killed_home_loses_nothing_told_and_its_workers_end(tmp_path: Path)
         assert lost <= ASKED_AGAIN
         run.start()
         code, report = run.end()
-        assert (0, 600, 600 + lost) == (code, report["done"], run.asked)
+        assert (0, 400, 400 + lost) == (code, report["done"], run.asked)
         again = re.search(r"requesting (\d+) again", run.said)
         assert again is None or int(again[1]) <= CONCURRENCY  # as far as its workers had told it
     assert_exact_grid(run.folder, SPEC)
+
+
+def test_s5_rows_of_several_columns_go_on_where_a_killed_home_left_them(tmp_path: Path) -> None:
+    """Half-done rows go on from their answers at home: each call has one line that counts, and few are asked twice."""
+    spec = spec_of(REWRITTEN, {"level": [f"l{number}" for number in range(30)], "topic": ["sums", "sets"]})
+    with ProcessRun(tmp_path, spec) as run:
+        run.start()
+        run.until_asked(60)
+        assert run.child is not None
+        run.kill(run.child.pid)
+        run.end()
+        lost = run.asked - run.rows_on_disk()
+        run.start()
+        run.until_asked(run.asked + 60)
+        run.kill(run.workers()[0])
+        code, report = run.end()
+        assert (0, 60) == (code, report["done"])
+        lines = [line.record for line in read_rows(RunFolder(run.folder))]
+        plan = plan_of(spec)
+        assert plan.size == len(lines) == len(counting_lines(plan, lines))
+        skipped = sum("skipped" in line for line in lines)
+        assert run.asked <= plan.size - skipped + lost + CONCURRENCY + HELD_LINES
+        assert report["usage"] == last_json(herogen("status", run.folder, "--json", cwd=tmp_path).stdout)["usage"]
 
 
 def test_p12_ctrl_c_drains_the_workers(tmp_path: Path) -> None:
@@ -89,7 +131,7 @@ def test_p12_ctrl_c_drains_the_workers(tmp_path: Path) -> None:
         assert (130, "interrupted") == (code, report["state"])
         assert run.asked == run.rows_on_disk() == report["done"]
         resumed = herogen("resume", run.folder, "--json", cwd=tmp_path)
-        assert (0, 600, 600) == (resumed.returncode, last_json(resumed.stdout)["done"], run.asked)
+        assert (0, 400, 400) == (resumed.returncode, last_json(resumed.stdout)["done"], run.asked)
     assert_exact_grid(run.folder, SPEC)
 
 
@@ -108,22 +150,6 @@ def test_p12_a_second_ctrl_c_drops_what_is_in_flight(tmp_path: Path) -> None:
         assert (130, 0) == (code, report["done"])
         assert time.monotonic() - started_s < 10.0
         assert until_gone(workers)
-
-
-def test_s9_no_key_in_the_arguments_of_workers(tmp_path: Path) -> None:
-    """A key reaches workers by their environment: it is in no argument and in no file of the run."""
-    key = "sk-canary-7f3a9b"
-    with ProcessRun(tmp_path, small_spec(values=30), delay_s=0.05, OPENAI_API_KEY=key) as run:
-        run.start()
-        run.until_asked(CONCURRENCY)
-        for process in run.workers():
-            assert key not in Path(f"/proc/{process}/cmdline").read_text()
-        code, _ = run.end()
-        assert 0 == code
-        assert {f"Bearer {key}"} == {asked.headers["authorization"] for asked in run.server.asked}
-        assert key not in run.said
-    for path in run.folder.rglob("*"):
-        assert path.is_dir() or key.encode() not in path.read_bytes()
 
 
 def test_ctl_steers_all_workers(tmp_path: Path) -> None:
@@ -169,10 +195,28 @@ def test_what_workers_can_not_do_is_refused_before_anything_is_asked(
     assert not (tmp_path / "r").exists()
 
 
-def test_a_limit_that_makes_processes_useless_is_said(tmp_path: Path) -> None:
-    """With a rate limit, `run --processes` says that more processes gain nothing, and runs."""
-    with ProcessRun(tmp_path, small_spec(values=3)) as run:
-        run.start("--rpm", "60000")
-        code, report = run.end()
-        assert (0, 12) == (code, report["done"])
-        assert "more processes gain nothing" in run.said
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings(processes=2, rpm=500.0), "--rpm sets the speed"),
+        (Settings(processes=8, concurrency=4), "8 processes share 4 requests in flight"),
+        (Settings(processes=128, concurrency=512), "more processes than cores"),
+    ],
+)
+def test_what_makes_processes_useless_is_said(settings: Settings, said: str) -> None:
+    """A rate limit, few requests in flight and few cores gain nothing by processes, and `run` says so."""
+    assert said in str(useless_line(_with(settings)))
+    assert useless_line(_with(Settings())) is None
+
+
+def _with(settings: Settings) -> RunRequest:
+    return new_request(
+        SPEC,
+        run="r",
+        base_url="http://127.0.0.1:1/v1",
+        endpoint=None,
+        model="m",
+        api_key=None,
+        timeout_s=None,
+        settings=settings,
+    )

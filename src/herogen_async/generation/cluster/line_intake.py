@@ -74,17 +74,17 @@ class LineIntake:
 
     def _places_of(self, passed: Passed) -> list[tuple[int | None, bool]]:
         places: list[tuple[int | None, bool]] = []
-        by_column: dict[tuple[str, bool], list[bytes]] = {}
+        by_column: dict[str, list[bytes]] = {}
         ends, width = set(passed.ends), self._plan.calls_a_row
         for number, (index, line) in enumerate(zip(passed.indices, passed.lines, strict=True)):
             place = (index if index >= 0 else ~index) % width
-            by_column.setdefault((self._names[place], index >= 0), []).append(line)
+            by_column.setdefault(self._names[place], []).append(line)
             of_line: int | None = None
             if index >= 0:
                 of_line = place if skipped_by(line) is None else ~place
             places.append((of_line, number in ends))
-        for (column, counts), lines in by_column.items():
-            self._endings.note(lines, counts=counts, column=column)
+        for column, lines in by_column.items():
+            self._endings.note(lines, counts=True, column=column)
         return places
 
     def failures(self, worker: int, lines: list[bytes], start: int | None) -> int:

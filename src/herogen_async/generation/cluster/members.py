@@ -71,7 +71,6 @@ class Members:
         counters.retries = sum(beat.retries for beat in beats)
         counters.attempts = sum(beat.attempts for beat in beats)
         counters.errors = sum((Counter(beat.errors) for beat in beats), Counter())
-        if at_work := self.at_work:  # at the end it is what there were
-            counters.workers["count"] = at_work
+        counters.workers["count"] = max(counters.workers["count"], self.at_work)
         stragglers = [Straggler(**each) for beat in beats for each in beat.stragglers]
         counters.stragglers = tuple(sorted(stragglers, key=lambda each: -each.out_s)[:STRAGGLERS_TOLD])

@@ -173,8 +173,8 @@ class RunLanes:
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class RunWorkers:
-    """The worker processes of a session, by word: `count` at work, `lost` and `replaced`, `asked_again` requests that
-    lost ones had in flight, and `paid_twice` answers that came a second time. Empty, and not in JSON, without any.
+    """The worker processes of a session: `count` at work at once, `lost` and `replaced`, `asked_again` requests
+    that lost ones had in flight, `paid_twice` answers that came a second time. Empty, and not in JSON, without any.
     """
 
     workers: dict[str, int] = one_session({}, lambda moment: dict(moment.counters.workers), is_optional=True)
