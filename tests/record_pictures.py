@@ -185,6 +185,10 @@ def in_the_browser(stage: Stage) -> Iterator[TabShot]:
                 page.tab.keyboard.press(key)
                 page.tab.wait_for_timeout(500)
             yield TabShot("page_rows", page.tab.screenshot())
+        with opened_browser(1280, 720) as page:
+            page.at(served.url, "/heroes/rows/0/repeats").tab.wait_for_selector(".repeats .card >> nth=2")
+            page.settle()
+            yield TabShot("page_repeats", page.tab.screenshot())
         with opened_browser(360, 720) as page:
             page.at(served.url, "/heroes/rows/1").tab.wait_for_selector(".card")
             yield TabShot("page_narrow", page.tab.screenshot())

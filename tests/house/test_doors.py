@@ -28,6 +28,7 @@ WRITERS = {
     "data/dataset/assemble/previous_folder": "removes what the new data set replaces, where nobody has changed it",
     "tune/finetune/local": "the trainer's folder: a job outlives the process, and has its own log and lock",
     "lab/bench": "a sweep's own folder, which is gone afterwards, and what its server said",
+    "view/web/page_copy": "a copy of a run to send to somebody: a folder of its own, outside of any run",
     "cli/standard_streams": "the null device, where a standard stream was closed",
     "cli/new_files": "a new spec, where no file stands yet",
 }

@@ -12,24 +12,9 @@ from herogen_async.generation.journal import read_rows
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.specs.spec import Spec
 from support.fake_server import Asked, FakeServer, Reply, answer, error
+from support.hostile_texts import EVIL
 from support.runs import herogen, last_json, write_spec
 
-EVIL = {
-    "a title and a screen wiped": "\x1b]0;owned\x07\x1b[2J\x1b[1;1H",
-    "a link": "\x1b]8;;http://evil.example\x1b\\click\x1b]8;;\x1b\\",
-    "C1 controls": "\x9b31m\x9d0;x\x9c\x90q\x9c",
-    "another direction": "\u202etxt.exe\u2066\u2069\u200f",
-    "another line": "\u2028Next: rm -rf ~\u2029\nNext: rm -rf ~",
-    "what nobody sees": "\u200b\u200d\ufeff\u061c\u00ad\U000e0041\U000e007f\ufff9",
-    "a formula": "=cmd|' /C calc'!A0",
-    "HTML": "<script>alert(1)</script><img src=x onerror=alert(1)>",
-    "a formula behind a blank": " @SUM(1)",
-    "a formula in full width": "\uff0b1+1",
-    "a path": "../../../../etc/passwd",
-    "NUL": "a\x00b",
-    "carriage returns": "done\r\rerror: all is lost\x08\x08",
-    "markup": "[bold red]x[/bold red][link=http://evil.example]y[/link]",
-}
 OBEYED = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"} | set(
     "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u2028\u2029\ufeff\u200b\U000e0041"
 )

@@ -24,13 +24,29 @@ class Page:
         self.asked: list[str] = []
         tab.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
         tab.on("pageerror", lambda error: self.errors.append(str(error)))
-        tab.on("request", lambda request: self.asked.append(request.url))
+        self._pending: set[str] = set()
+        tab.on("request", self._asks)
+        for event in ("requestfinished", "requestfailed"):
+            tab.on(event, lambda request: self._pending.discard(request.url))
         tab.on("dialog", self._said)
 
     def at(self, url: str, view: str = "") -> Page:
         """Show a view of the page at that URL."""
         self.tab.goto(f"{url}#{view}")
         return self
+
+    def settle(self) -> Page:
+        """Wait until nothing that was asked for is still to come; event streams never end, and count as nothing."""
+        quiet = 0
+        while quiet < 3:
+            self.tab.wait_for_timeout(50)
+            quiet = 0 if self._pending else quiet + 1
+        return self
+
+    def _asks(self, request: Any) -> None:
+        self.asked.append(request.url)
+        if request.resource_type != "eventsource":
+            self._pending.add(request.url)
 
     def _said(self, dialog: Any) -> None:
         self.errors.append(f"dialog: {dialog.message}")

@@ -1,8 +1,5 @@
 """What a browser is asked of a page's looks: scripts that give what is wrong, as lists that should be empty."""
 
-CLIPPED = """() => [...document.querySelectorAll(".card, .tile, .panel, .run-card, .text, dd")]
-  .filter((element) => element.scrollHeight > element.clientHeight + 2 && element.checkVisibility())
-  .map((element) => element.className + element.textContent.slice(0, 30))"""
 CONTRAST = """() => {
   const channel = (each) => (each /= 255) <= 0.03928 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4;
   const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);

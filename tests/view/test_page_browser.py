@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,52 +14,20 @@ import pytest
 from herogen_async.generation.run_folder import RunFolder, RunLock
 from herogen_async.specs.spec import Spec
 from support.browsers import Page, opened_browser
-from support.column_runs import ColumnRun, completion, maths
+from support.fake_server import Asked, FakeServer, Reply, answer
+from support.hostile_texts import IN_PAGES
 from support.page_client import PageClient, served_page
-from support.page_looks import CLIPPED, CONTRAST
 from support.run_folders import WrittenRun
+from support.runs import command, environment, herogen, small_spec, write_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-HOSTILE = (
-    "<script>document.title='owned'</script>",
-    "<img src=x onerror=\"document.title='owned'\">",
-    "<svg/onload=document.title='owned'>",
-    "<iframe srcdoc=\"<script>top.document.title='owned'</script>\"></iframe>",
-    "<style>*{display:none}</style>",
-    "<base href=//evil.example/><link rel=stylesheet href=//evil.example/a.css>",
-    "</textarea></script><script>document.title='owned'</script>",
-    "javascript:document.title='owned'",
-    "<a href=\"javascript:document.title='owned'\">x</a><form action=//evil.example><input type=submit>",
-    "<meta http-equiv=refresh content='0;url=//evil.example/'>",
-    "{{constructor.constructor('document.title=1')()}} ${document.title=1} `${1}`",
-    "\u202etxt.exe\u2066\u2069\u200f turned \u2028\u2029 lines",
-    "\x1b]0;owned\x07\x1b[2J\x9b31m a\x00b",
-    "Z" + "\u0301\u0302\u0303\u0304\u0305" * 200,
-    "w" * 5000,
-    "\n" * 500 + "deep",
-    "\u200b\ufeff\u00ad",
-    "__proto__",
-    "&lt;b&gt; &amp; &#x3c;script&#x3e;",
-    '"><script src=//evil.example/x.js></script>',
-    "\U000e0041\U000e007f\ufdd0\ufffe",
-)
+TEXTS = IN_PAGES[:21]
 SPEC = Spec(
     name="s",
-    attributes={"word": [*HOSTILE[:6], "plain"], "__proto__": ["<b>a</b>", "constructor"]},
+    attributes={"word": [*IN_PAGES[:6], "plain"], "__proto__": ["<b>a</b>", "constructor"]},
     repeats=4,
     prompt="Say {word} {__proto__} <script>document.title='owned'</script>",
-)
-HELD = (
-    "script",
-    "img",
-    "iframe",
-    "style",
-    "base",
-    "meta[http-equiv=refresh]",
-    "svg",
-    "form[action]",
-    "a[href^=javascript]",
 )
 
 
@@ -70,9 +40,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WrittenRun:
     monkeypatch.chdir(tmp_path)
     made = WrittenRun(Path("runs/one"), SPEC)
-    for place, text in enumerate(HOSTILE):
+    for place, text in enumerate(TEXTS):
         made.write([made.answer(place, text, text[:60] or "stop", reasoning=text, extra={text: [text]}, model=text)])
-    made.fail([made.failure(50, "server", HOSTILE[0], reason=HOSTILE[1])])
+    made.fail([made.failure(50, "server", IN_PAGES[0], reason=IN_PAGES[1])])
     return made
 
 
@@ -90,43 +60,6 @@ def opened(page: Page, served: PageClient, view: str) -> Any:
 def press(tab: Any, key: str, shows: str) -> None:
     tab.keyboard.press(key)
     tab.wait_for_selector(shows)
-
-
-def sound(page: Page, served: PageClient, **also: int) -> None:
-    """Nothing ran, nothing was asked of anybody else, no element came of a text, and the console is empty."""
-    assert [] == page.errors
-    assert "owned" not in page.tab.title()
-    assert [] == [url for url in page.asked if not url.startswith(served.origin)]
-    own = {"script": 1, "meta[http-equiv=refresh]": 0, **also}
-    assert {name: own.get(name, 0) for name in HELD} == {name: page.tab.locator(name).count() for name in HELD}
-    assert not page.is_too_wide
-
-
-@pytest.mark.parametrize("width", [360, 1280])
-def test_hostile_text_runs_nothing_and_breaks_no_layout(kind: str, served: PageClient, width: int) -> None:
-    """In answers, thoughts, prompts, cells, errors, notes and edits; each row is looked at, whole and in the list."""
-    with opened_browser(width=width, kind=kind) as page:
-        tab = opened(page, served, "/one/rows")
-        tab.wait_for_selector(".row-index >> text=3")
-        sound(page, served)
-        for place in range(len(HOSTILE)):
-            opened(page, served, f"/one/rows/{place}")
-            tab.wait_for_selector(f".row-head h2 >> text=/^Row {place}$/")
-            tab.evaluate("for (const each of document.querySelectorAll('.row-panel details')) each.open = true")
-            sound(page, served)
-        for button, text in (("Note", HOSTILE[0]), ("Edit", HOSTILE[6])):
-            tab.get_by_role("button", name=button, exact=True).click()
-            tab.locator(".writing textarea").fill(text)
-            tab.get_by_role("button", name="Save").click()
-            tab.wait_for_selector(".writing", state="detached")
-        sound(page, served)
-        assert HOSTILE[6] == tab.locator(".card > .text").inner_text()
-        opened(page, served, "/one/rows/50")
-        tab.wait_for_selector(".trouble >> text=server")
-        sound(page, served)
-        opened(page, served, "/one/live")
-        tab.wait_for_selector(".fact >> text=Finish reasons")
-        sound(page, served)
 
 
 def test_the_token_leaves_the_address(kind: str, served: PageClient) -> None:
@@ -207,7 +140,7 @@ def test_the_rows_of_a_cell_are_read_side_by_side(kind: str, served: PageClient)
         tab.wait_for_selector(".repeats .chosen .marks button.on.good")
         press(tab, "Escape", ".row-head h2 >> text=Row 6")
         tab.wait_for_selector(".row .pill >> text=good")
-        sound(page, served)
+        assert [] == page.errors
 
 
 def test_a_mark_that_is_set_already_is_taken_back(kind: str, served: PageClient) -> None:
@@ -230,38 +163,6 @@ def test_a_mark_that_is_set_already_is_taken_back(kind: str, served: PageClient)
         assert [] == page.errors
 
 
-@pytest.mark.parametrize("size", [(360, 740), (1280, 800), (3840, 2160)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_each_view_fits_and_can_be_read(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], scheme: str
-) -> None:
-    """At 360 px and at 4K, light and dark: nothing sticks out, and each text has the contrast of WCAG AA."""
-    monkeypatch.chdir(tmp_path)
-    made = ColumnRun(Path("runs/one"), maths(keep="level == 'hard'"))
-    for number in range(4):
-        made.ask(
-            number,
-            lambda call: (
-                None
-                if call.column == "best" and call.cell["topic"] == "sets"
-                else completion("an answer " * 60, reasoning="so", finish_reason="length")
-            ),
-        )
-    with served_page() as served, opened_browser(*size, scheme, kind) as page:
-        for view, ready in (
-            ("", ".run-card .pill"),
-            ("/one/live", ".tile"),
-            ("/one/rows", ".row-index"),
-            ("/one/rows/1", ".card"),
-        ):
-            tab = opened(page, served, view)
-            tab.wait_for_selector(ready)
-            assert not page.is_too_wide
-            assert [] == tab.evaluate(CONTRAST)
-            assert [] == tab.evaluate(CLIPPED)
-        assert [] == page.errors
-
-
 def test_a_run_is_watched_while_it_goes_on_and_when_it_is_gone(kind: str, served: PageClient, run: WrittenRun) -> None:
     """Rows that come are counted and shown, its end is seen, and a page left open says that the folder is gone."""
     with opened_browser(kind=kind) as page:
@@ -279,6 +180,52 @@ def test_a_run_is_watched_while_it_goes_on_and_when_it_is_gone(kind: str, served
         tab.wait_for_selector(".pill >> text=stopped")
         shutil.rmtree(run.path)
         tab.wait_for_selector(".trouble >> text=folder is gone")
+
+
+def test_a_run_that_is_killed_and_resumed_is_seen_in_two_tabs(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tab sees it run, die and end, without a reload; what is marked in one is in the other, and stays."""
+    monkeypatch.chdir(tmp_path)
+    are_late = threading.Event()
+    are_late.set()
+
+    def behaviour(asked: Asked) -> Reply:
+        # The sixth request and later ones are answered once the run was killed.
+        is_late = are_late.is_set() and sum(server.prompts().values()) > 5
+        return answer(asked, delay_s=3600.0 if is_late else 0.0)
+
+    spec = write_spec(tmp_path, small_spec())
+    with FakeServer(behaviour) as server, served_page() as served, opened_browser(kind=kind) as page:
+        child = subprocess.Popen(
+            command("run", spec, "--run", "one", "--base-url", server.url, "--quiet"), cwd=tmp_path, env=environment()
+        )
+        try:
+            while not Path("runs/one/manifest.json").exists():
+                page.tab.wait_for_timeout(20)
+            tab = opened(page, served, "/one/live")
+            tab.wait_for_selector(".pill >> text=running")
+            tab.wait_for_selector(".bar-text >> text=/^5 of/")
+            other = page.tab.context.new_page()
+            other.goto(f"{served.origin}/#/one/rows")
+            other.wait_for_selector(".count-line >> text=5 rows")
+            press(other, "j", ".row-panel .card")
+            press(other, "g", ".marks button.on.good")
+        finally:
+            child.kill()
+            child.wait()
+        tab.wait_for_selector(".pill >> text=stopped")
+        other.wait_for_selector(".run-top .pill >> text=stopped")
+        are_late.clear()
+        assert 0 == herogen("resume", "one", "--base-url", server.url, "--quiet", cwd=tmp_path).returncode
+        for each in (tab, other):
+            each.wait_for_selector(".run-top .pill >> text=done")
+        total = tab.locator(".bar-text").inner_text().split()[0]
+        other.wait_for_selector(f".count-line >> text={total} rows")
+        other.wait_for_selector(".row .pill >> text=good")
+        tab.get_by_role("link", name="Rows").click()
+        tab.wait_for_selector(".row .pill >> text=good")
+        assert [] == page.errors
 
 
 def test_a_list_that_was_left_counts_no_more(kind: str, served: PageClient, run: WrittenRun) -> None:
@@ -316,9 +263,11 @@ def test_many_rows_scroll_and_are_not_held(kind: str, tmp_path: Path, monkeypatc
     with served_page(RunFolder(Path("runs/one"))) as served, opened_browser(kind=kind) as page:
         tab = opened(page, served, "/one/rows")
         tab.wait_for_selector(".count-line >> text=200,000 rows", timeout=60_000)
+        page.asked.clear()
         tab.evaluate("document.querySelector('.list').scrollTop = 1e9")
         tab.wait_for_selector(".row-index >> text=199,999")
         assert tab.locator(".row").count() < 60
+        assert 4 > sum("/rows?" in url and "count=100" in url for url in page.asked)  # and few are asked for
         tab.evaluate("document.querySelector('.list').scrollTop /= 2")
         tab.wait_for_selector(".row-text >> text=/^row 100.../")
         tab.locator("select[name=order]").select_option("latest")

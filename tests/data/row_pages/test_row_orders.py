@@ -76,24 +76,47 @@ def test_an_order_is_that_of_the_answers_themselves(run: WrittenRun, figure: str
     assert [number for number in told if told[number] <= middle] == ordered(pages, "grid", figure=figure, most=middle)
 
 
-def test_a_search_shows_what_it_has_found_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["A B C D E F", "nowhere"])
+def test_a_search_shows_what_it_has_found_and_goes_on(tmp_path: Path, text: str) -> None:
     """However often it is stopped it finds the same, and the share that was searched rises to all."""
     made, random = WrittenRun(tmp_path / "run", SPEC), Random(1)
     texts = {number: " ".join(random.choices("abcdef", k=90_000)) for number in random.sample(range(20), 18)}
-    made.write(made.answer(number, text) for number, text in texts.items())
+    made.write(made.answer(number, said) for number, said in texts.items())
     pages = pages_of(made)
-    wanted, shares, totals = RowFilter(text="A B C D E F"), [0.0], []
+    wanted, shares, totals = RowFilter(text=text), [0.0], []
     while shares[-1] < 1:
-        asked = iter([False])
-        found = pages.find(wanted, "most:length", count=20, enough=lambda asked=asked: next(asked, True))  # type: ignore[misc]
+        found = pages.find(wanted, "most:length", count=20, enough=once())
+        assert found.searched > shares[-1]
         shares.append(found.searched)
         totals.append(found.total)
     assert len(shares) > 2
-    assert shares == sorted(shares)
     assert totals == sorted(totals)
     fresh = pages_of(made).find(wanted, "most:length", count=20)
     assert fresh == pages.find(wanted, "most:length", count=20)
-    assert {number for number, text in texts.items() if "a b c d e f" in text} == set(fresh.numbers)
+    assert {number for number, said in texts.items() if text.lower() in said} == set(fresh.numbers)
+
+
+def test_failures_are_searched_to_their_end(tmp_path: Path) -> None:
+    """Though there was time for a part of them only, and there are no answers."""
+    spec = Spec(name="s", attributes={"a": [str(each) for each in range(100)]}, repeats=30, prompt="{a}")
+    made = WrittenRun(tmp_path / "run", spec)
+    made.write([])
+    made.fail(made.failure(each, "timeout" if each % 3 else "server", "too slow") for each in range(3000))
+    pages = pages_of(made)
+    for wanted, many in ((RowFilter(kind="server"), 1000), (RowFilter(text="SLOW"), 3000), (RowFilter(), 3000)):
+        totals, searched = [], 0.0
+        while searched < 1:
+            found = pages.find(wanted, count=20, enough=lambda: True)
+            totals.append(found.total)
+            searched = found.searched
+        assert many == totals[-1]
+        assert totals == sorted(set(totals))
+
+
+def once() -> Callable[[], bool]:
+    """Not enough the first time that it is asked of each kind of reading, and then enough."""
+    asked = iter([False])
+    return lambda: next(asked, True)
 
 
 def test_rows_are_found_by_what_decides_of_them(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from herogen_async.core.errors import RateLimited
 from herogen_async.core.limits import Limits, Reading
 from herogen_async.generation.endpoint import Request
 from herogen_async.generation.engine.feed import PendingCall
-from herogen_async.generation.engine.gate import TOGETHER, Gate, window_fuse
+from herogen_async.generation.engine.fuse import window_fuse
+from herogen_async.generation.engine.gate import TOGETHER, Gate
 from herogen_async.generation.limits import Admission, Charge, Ticket, Used
 from support.engine_rig import VirtualFuse
 from support.virtual_runs import SizeIsTokens

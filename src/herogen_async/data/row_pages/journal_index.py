@@ -17,7 +17,7 @@ from typing import Any
 from herogen_async.generation.journal import Fold, Known, LinePlaces, Recovered
 from herogen_async.generation.journal.read.scan import record_of
 from herogen_async.generation.run_folder import RunFolder, existing_run, own_file, read_manifest, segment_number
-from herogen_async.specs.plan import IndexSet, SegmentReading
+from herogen_async.specs.plan import SegmentReading
 
 _BLOCK = 1 << 20  # bytes that are taken in at once
 _Stamp = tuple[int, int, int]
@@ -52,10 +52,6 @@ class JournalIndex:
         if calls == 1:
             return len(self.found.done) + len(self.found.failed)
         return self.found.done.groups(calls)[1] + sum(1 for _ in self._only_failed())
-
-    def numbers(self) -> Iterator[int]:
-        """The numbers of these rows, ascending."""
-        return self._rows_of(IndexSet.union(self.found.done, self.found.failed))
 
     def state(self, number: int) -> str:
         """`done`, `failed` or `pending`: some of its columns are still to be asked."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from herogen_async.core import codec
+from herogen_async.core.errors import DamageError
 from herogen_async.data.row_pages.row_arrays import LineOrder, Numbers
 from herogen_async.data.row_pages.row_filter import LineTest
 from herogen_async.generation.journal.record import ENDING
@@ -78,16 +79,17 @@ class LinePiece:
 
 
 def piece_from(folder: RunFolder, order: LineOrder, start: int) -> LinePiece:
-    """The lines from number `start` on, about a MiB of them; there is at least one."""
+    """The lines from number `start` on, about a MiB of them; there is at least one. Raises DamageError."""
     stop, segment, offsets = order.piece(start, _PIECE)
     with own_file(folder.segment(segment)) as file:
         file.seek(int(offsets[0]))
         block = file.read(int(offsets[-1] - offsets[0])) + file.readline()
     starts = offsets - offsets[0]
     newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
-    # Between them may be lines that don't count.
-    ends = newlines[np.searchsorted(newlines, starts)]
-    return LinePiece(start, stop, block, starts.tolist(), ends.tolist())
+    at: Numbers = np.searchsorted(newlines, starts)  # between them may be lines that don't count
+    if at[-1] == len(newlines):
+        raise DamageError(f"segment {segment} is shorter than it was", fix="reload the page: it is read anew")
+    return LinePiece(start, stop, block, starts.tolist(), newlines[at].tolist())
 
 
 def _number(block: bytes, at: int) -> float:

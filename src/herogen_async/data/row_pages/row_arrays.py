@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from herogen_async.data.row_pages.journal_index import JournalIndex
-from herogen_async.generation.journal.read.places import SEGMENT_BITS
+from herogen_async.generation.journal.read.places import PAGE_CALLS, SEGMENT_BITS
 from herogen_async.specs.plan import IndexSet
 from herogen_async.specs.plan.index_set import PAGE_BYTES
 
@@ -22,7 +22,7 @@ _BITS = 8 * PAGE_BYTES
 
 
 class LineOrder:
-    """The lines that count, in the order in which they came: the indices of their `calls`, and their `places`."""
+    """The lines that count, in the order in which they came, as the indices of their `calls`."""
 
     def __init__(self, index: JournalIndex) -> None:
         self._index = index
@@ -31,42 +31,41 @@ class LineOrder:
         calls: Numbers = np.empty(many, np.uint32 if index.plan.size <= 1 << 32 else np.uint64)
         places: Numbers = np.empty(many, np.uint64)
         end = 0
-        for first, page in index.places.pages():
-            held = np.frombuffer(page, np.uint64)
+        for number in index.places.pages():
+            held = np.frombuffer(index.places.page(number), np.uint64)
             there = np.flatnonzero(held)
             begin, end = end, end + len(there)
-            calls[begin:end] = first + there
+            calls[begin:end] = number * PAGE_CALLS + there
             places[begin:end] = held[there]
-        places -= np.uint64(1)
-        order = np.argsort(places, kind="stable")
-        self.calls, self.places = calls[order], places[order]
+        self.calls = calls[np.argsort(places, kind="stable")]
 
     def __len__(self) -> int:
         return len(self.calls)
 
     def read_on(self) -> None:
         """Take in the lines that the index has read since."""
-        index = self._index
-        fresh = index.arrived[self._arrived :]
-        if not fresh:
-            return
-        self._arrived = len(index.arrived)
-        at = [index.places.get(call) or (0, 0) for call in fresh]
-        places = [(segment << SEGMENT_BITS) + offset for segment, offset in at]
-        self.calls = np.concatenate([self.calls, np.array(fresh, self.calls.dtype)])
-        self.places = np.concatenate([self.places, np.array(places, np.uint64)])
+        fresh = self._index.arrived[self._arrived :]
+        if fresh:
+            self._arrived = len(self._index.arrived)
+            self.calls = np.concatenate([self.calls, np.array(fresh, self.calls.dtype)])
 
     def piece(self, start: int, most_bytes: int) -> tuple[int, int, Numbers]:
         """(past its last line, segment, offsets) of the lines from number `start` on that lie one behind the other in
         one segment, at most about so many bytes.
         """
-        places = self.places[start : start + most_bytes // 64]  # no line is that short
+        places = self._places(self.calls[start : start + most_bytes // 256])  # few lines are shorter
         segment = int(places[0]) >> SEGMENT_BITS
         offsets = (places & np.uint64(_OFFSET)).astype(np.int64)
         fits = (places >> np.uint64(SEGMENT_BITS) == segment) & (offsets < offsets[0] + most_bytes)
         fits[1:] &= offsets[1:] > offsets[:-1]
         many = len(fits) if fits.all() else max(int(np.argmin(fits)), 1)
         return start + many, segment, offsets[:many]
+
+    def _places(self, calls: Numbers) -> Numbers:
+        found: Numbers = np.empty(len(calls), np.uint64)
+        for number, these in _by_page(calls, PAGE_CALLS):
+            found[these] = np.frombuffer(self._index.places.page(number), np.uint64)[calls[these] % PAGE_CALLS]
+        return found - np.uint64(1)
 
 
 class RowFigure:

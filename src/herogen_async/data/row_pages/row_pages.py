@@ -11,7 +11,7 @@ from herogen_async.data.dataset.whole_row import whole_row
 from herogen_async.data.row_marks import RowMarks
 from herogen_async.data.row_pages.journal_index import JournalIndex, lines_from
 from herogen_async.data.row_pages.known_rows import KnownRows
-from herogen_async.data.row_pages.row_filter import MARK_SCORE, ROW_STATES, RowFilter, RowOrder
+from herogen_async.data.row_pages.row_filter import MARK_SCORE, RowFilter, RowOrder
 from herogen_async.data.row_pages.row_findings import RowFindings
 from herogen_async.data.row_pages.row_judgements import ACCEPTED
 from herogen_async.data.row_pages.row_selection import RowSelection
@@ -23,7 +23,6 @@ from herogen_async.specs.spec import Template
 
 _KEPT = 8  # selections: a person goes back and forth between a few
 _KEPT_ROWS = 2_000_000  # of these together, at four or eight bytes
-_DONE, _FAILED, _PENDING = (ROW_STATES.index(state) for state in ("done", "failed", "pending"))
 
 
 class FoundRows(NamedTuple):
@@ -40,7 +39,7 @@ class FoundRows(NamedTuple):
 class RowPages:
     """The rows of the run in `folder`, also of one that is at work: `refresh` takes in what it has written since.
 
-    Memory: twenty bytes a call for where and when its line came, as many a row once somebody sorts, and up to eight for
+    Memory: twelve bytes a call for where and when its line came, as many a row once somebody sorts, and up to eight for
     each row that one of the last few filters wants. Not to be used by two threads at once. Raises RunFolderError,
     DamageError.
     """
@@ -111,13 +110,15 @@ class RowPages:
         shown = sort.figure or wanted.figure
         values = [] if shown is None else known.figure(shown).of(page).tolist()
         told = [None if math.isnan(value) else float(value) for value in values]
-        return FoundRows(page.tolist(), len(found), min(shares), told)
+        return FoundRows(page.tolist(), len(found), sum(shares) / len(shares), told)
 
     # Which rows.
 
     def _selected(self, wanted: RowFilter) -> RowSelection:
         # What is asked of all rows alike is told apart by what is known of each: one list of rows serves all of it.
-        selection = self._selections.pop(wanted, None) or RowSelection(self.known, wanted)
+        selection = self._selections.pop(wanted, None)
+        if selection is None:  # one that has found nothing yet is empty, and goes on
+            selection = RowSelection(self.known, wanted)
         for other in self._selections.values():
             other.forget_order()
         held = [len(selection), *(len(each) for each in self._selections.values())]

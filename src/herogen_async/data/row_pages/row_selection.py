@@ -26,6 +26,7 @@ from herogen_async.specs.sources.cells import facets_at
 
 _AT_ONCE = 1 << 14  # lines that are looked at without being read, before the time is asked for
 _FAILURES_AT_ONCE = 1 << 10
+_NEARLY = 0.99  # the share that was searched when all answers were, and not all failures
 
 
 class RowSelection:
@@ -38,7 +39,8 @@ class RowSelection:
         self._lines = 0
         self._failures = 0  # bytes
         self._found: list[Numbers] = []
-        self._failed: Numbers = np.empty(0, np.int64)  # failed rows, where no line says whether they are wanted
+        # Failed rows, where no line says whether they are wanted.
+        self._failed: Numbers = np.empty(0, known.order.calls.dtype)
         self._ordered: tuple[object, Numbers] | None = None
 
     def __len__(self) -> int:
@@ -49,9 +51,9 @@ class RowSelection:
         order = self._known.order
         while self._lines < len(order) and not enough():
             self._read_lines()
-        if self._lines == len(order):
-            self._read_failures(enough)
-        return self._lines / max(len(order), 1)
+        if self._lines == len(order) and self._read_failures(enough):
+            return 1.0
+        return min(self._lines / max(len(order), 1), _NEARLY)
 
     def _read_lines(self) -> None:
         order, calls = self._known.order, self._known.index.plan.calls_a_row
@@ -67,26 +69,29 @@ class RowSelection:
         self._take(rows)
         self._lines = stop
 
-    def _read_failures(self, enough: Callable[[], bool]) -> None:
+    def _read_failures(self, enough: Callable[[], bool]) -> bool:
+        """Look at those that came since, until `enough`; whether all of them were looked at."""
         index = self._known.index
         failed = index.found.failed
         if not self._wanted.reads_lines:
             if len(failed):
                 rows = each_once(members_of(failed) // index.plan.calls_a_row)
-                self._failed = rows[self._has_cell(rows)]
-            return
-        if not len(failed) or enough():
-            return
-        rows = []
-        for offset, line in lines_from(index.folder.failures, self._failures):
+                self._failed = rows[self._has_cell(rows)].astype(self._failed.dtype)
+            return True
+        if not len(failed):
+            return True
+        found, is_all = [], True
+        for number, (offset, line) in enumerate(lines_from(index.folder.failures, self._failures), 1):
             self._failures = offset + len(line) + 1
             if (record := record_of(line)) is not None and is_wanted_failure(self._wanted, record):
                 place = index.lineage.index_of(record)
                 if place is not None and index.failures.get(place) == (0, offset):
-                    rows.append(place // index.plan.calls_a_row)
-            if len(rows) == _FAILURES_AT_ONCE and enough():
+                    found.append(place // index.plan.calls_a_row)
+            if number % _FAILURES_AT_ONCE == 0 and enough():
+                is_all = False
                 break
-        self._take(np.array(rows, np.int64))
+        self._take(np.array(found, self._failed.dtype))
+        return is_all
 
     def _take(self, rows: Numbers) -> None:
         if len(rows := rows[self._has_cell(rows)]):
@@ -105,8 +110,10 @@ class RowSelection:
             has[number] = all(told.get(name) == value for name, value in values.items())
         return has[at]
 
-    def _changing(self) -> Callable[[Numbers], Numbers]:
-        """Which of some rows are wanted, as far as that may change while a run goes on, or people mark its rows."""
+    def _changing(self) -> Callable[[Numbers], Numbers] | None:
+        """Which of some rows are wanted, as far as that may change while a run goes on, or people mark its rows; None
+        where that can't change.
+        """
         wanted, known = self._wanted, self._known
         tests: list[Callable[[Numbers], Numbers]] = []
         if wanted.state:
@@ -126,7 +133,9 @@ class RowSelection:
             least = -np.inf if wanted.least is None else wanted.least
             most = np.inf if wanted.most is None else wanted.most
             tests.append(lambda rows: (figure.of(rows) >= least) & (figure.of(rows) <= most))
-        return lambda rows: np.logical_and.reduce([np.ones(len(rows), bool), *(test(rows) for test in tests)])
+        if not tests:
+            return None
+        return lambda rows: np.logical_and.reduce([test(rows) for test in tests])
 
     def rows(self, order: RowOrder, version: object) -> Numbers:
         """The rows found so far, in that order. `version` changes whenever what is known of rows may have."""
@@ -141,16 +150,28 @@ class RowSelection:
         self._ordered = None
 
     def _sorted(self, order: RowOrder) -> Numbers:
-        are_wanted = self._changing()
-        pieces = [rows[are_wanted(rows)] for rows in (*self._found, self._failed) if len(rows)]
-        rows = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+        # Of a million rows each copy takes megabytes: what can be done in its place is.
+        rows = self._wanted_now()
+        index = self._known.index
+        may_repeat = index.plan.calls_a_row > 1 or len(index.found.failed) > 0
         if order.is_latest:
-            if self._known.index.plan.calls_a_row > 1 or len(self._known.index.found.failed):
-                rows = firsts(rows)
-            return rows[::-1]
-        rows = each_once(rows)
+            return (firsts(rows) if may_repeat else rows)[::-1]
+        if may_repeat:
+            rows = each_once(rows)
+        else:
+            rows.sort()
         if order.figure is None:
             return rows
         values = self._known.figure(order.figure).of(rows)
+        if order.is_descending:
+            np.negative(values, out=values)
         # A stable sort: rows with the same figure stay in the grid's order, and those without one stand last.
-        return rows[np.argsort(-values if order.is_descending else values, kind="stable")]
+        return rows[np.argsort(values, kind="stable")]
+
+    def _wanted_now(self) -> Numbers:
+        """Those of the rows that were found that are wanted by what is known of them now, as they came."""
+        are_wanted = self._changing()
+        found = [rows for rows in (*self._found, self._failed) if len(rows)]
+        if are_wanted is not None:
+            found = [rows[are_wanted(rows)] for rows in found]
+        return np.concatenate(found) if found else np.empty(0, self._failed.dtype)

@@ -1,8 +1,6 @@
 """The waiting side of admission: a FIFO of callers, one dispatcher, one timer.
 
-Behind the buckets stands the hard window fuse: whatever their arithmetic says (after a suspend, a clock that jumped),
-never more starts in any window than the user permits in it. asyncio-throttle is exact, and polls only while it binds;
-for the one caller that it has here, the dispatcher, that is cheap.
+Behind the buckets stands the window fuse.
 """
 
 from __future__ import annotations
@@ -10,27 +8,22 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from itertools import islice
-from typing import Any, NamedTuple
-
-from asyncio_throttle.throttler import Throttler
+from typing import NamedTuple
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import RateLimited
 from herogen_async.core.limits import MINUTE_S, Reading
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.billing import used_of
+from herogen_async.generation.engine.fuse import Fuse, FuseFor, lets_through_now, window_fuse
 from herogen_async.generation.limits import Admission, Budget, Charge, Sized, Ticket, Used
 
-Fuse = AbstractAsyncContextManager[Any]  # entered once a start, as often as there are starts
 # A turn of the loop costs more than a decision: at a thousand starts a second a few go at each, the bucket kept them.
 STEP_S = 0.004
 A_SECOND_S = 1.0
 WHOLE_STARTS = 10.0  # a second, at least, for a fuse of a second that nobody asked for: it would cut off a fraction
-JITTER_SHARE, MOST_JITTER_S = 0.02, 0.1  # 20 ms of a second, as admission's margin has it; enough for a minute, too
-FuseFor = Callable[[float, float], Fuse]
 TOGETHER = 16  # of those that wait are looked at in one step: where a rate binds, few of them may go
 
 
@@ -87,7 +80,7 @@ class Gate:
         granted = self._admission.reserve(size, self._clock.now(), answer)
         if not isinstance(granted, Ticket):
             return None
-        if self._fuse is not None and not _lets_through_now(self._fuse):
+        if self._fuse is not None and not lets_through_now(self._fuse):
             self.settle(granted, Charge.NOT_CHARGED)
             return None
         return granted
@@ -102,7 +95,7 @@ class Gate:
         tickets = self._admission.reserve_together(calls, self._clock.now())
         if self._fuse is not None:
             let_through = next(
-                (place for place in range(len(tickets)) if not _lets_through_now(self._fuse)), len(tickets)
+                (place for place in range(len(tickets)) if not lets_through_now(self._fuse)), len(tickets)
             )
             for ticket in tickets[let_through:]:
                 self.settle(ticket, Charge.NOT_CHARGED)
@@ -365,28 +358,3 @@ class Gate:
         finally:
             if timer is not None:
                 timer.cancel()
-
-
-def _lets_through_now(fuse: Fuse) -> bool:
-    """Whether a start may go without waiting; then it was counted."""
-    entering = fuse.__aenter__()
-    try:
-        entering.send(None)
-    except StopIteration:
-        return True
-    entering.close()  # it would have to wait: nothing was counted
-    return False
-
-
-def window_fuse(rate_per_s: float, window_s: float) -> Throttler:
-    """A window's worth in any window; where that is less than one, one in the time that one takes.
-
-    Its window is longer than the server's by what requests may arrive early or late: the last of one window's starts
-    and the first of the next must not meet in the server's.
-    """
-    starts = math.floor(rate_per_s * window_s + 1e-6)
-    window_s += min(JITTER_SHARE * window_s, MOST_JITTER_S)
-    if starts >= 1:
-        # It polls while it binds: a thousandth of the window is what a start may come late by.
-        return Throttler(rate_limit=starts, period=window_s, retry_interval=min(0.01, max(window_s / 1000, 0.001)))
-    return Throttler(rate_limit=1, period=1 / rate_per_s)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from herogen_async.core.clock import Clock
 from herogen_async.generation.engine import Gate
-from herogen_async.generation.engine.gate import FuseFor
+from herogen_async.generation.engine.fuse import FuseFor
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate
 from herogen_async.generation.session.targets import LaneTarget
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -130,6 +131,17 @@ class OpenRun:
                 raise InputError(f"there is no row {number}", fix="reload the page: the run may have changed")
             (row,) = self.pages.rows([number])
             return {**row, "failures": self.pages.failures(number)}
+
+    def entries(self, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """`row`: each of these rows as `row` gives it; `short`: as `rows` does."""
+        with self._lock:
+            for row in self.pages.rows(numbers):
+                short = _shortened(self.pages.index.plan, row)
+                yield {"row": {**row, "failures": self.pages.failures(row["index"])}, "short": short}
+
+    def at(self) -> datetime:
+        """Now."""
+        return self._clock.wall()
 
     def versions(self, number: int) -> dict[str, Any]:
         """The answers of a row that don't count."""

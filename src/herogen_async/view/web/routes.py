@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from importlib.resources import files
 from typing import Any
 
 from starlette.applications import Starlette
@@ -36,6 +35,7 @@ from herogen_async.view.web.open_run import OpenRun
 from herogen_async.view.web.playground_routes import playground_routes
 from herogen_async.view.web.quality_routes import quality_routes
 from herogen_async.view.web.run_list import RunList
+from herogen_async.view.web.static_files import static_files
 from herogen_async.view.web.tune_routes import tune_routes
 
 LIVE_EVERY_S = 1.0  # a run's own figures are published once a second
@@ -44,7 +44,6 @@ _SOON_S = 0.3  # within which the rows of most runs are read; a page that waits 
 _MOST_BODY = 4 << 20  # bytes of a mark: an edited answer
 _NAMED = ("state", "finish", "kind", "mark", "accepted", "finding", "figure")  # of a filter, as a query names them
 _STATUSES = ((RunFolderError, 404), (InputError, 400), (DiskError, 507))  # of refusals; the first that fits
-_STATIC = files("herogen_async.view.web") / "static"
 _KINDS = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -83,7 +82,7 @@ class _Page:
     def __init__(self, runs: RunList, is_ending: Callable[[], bool]) -> None:
         self._runs = runs
         self._is_ending = is_ending
-        self._static = dict(_static_files())
+        self._static = static_files()
         self._reading: dict[OpenRun, asyncio.Future[Any]] = {}
 
     async def index(self, _: Request) -> Response:
@@ -202,14 +201,3 @@ def _refusal(error: HerogenError) -> dict[str, str | None]:
 def _not_found(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     return json_answer({"error": "there is nothing here", "fix": "go back to the list of runs"}, status)
-
-
-def _static_files() -> list[tuple[str, bytes]]:
-    """All of them: a few hundred kilobytes, and no path from a URL ever reaches the disk."""
-    found = []
-    for each in _STATIC.iterdir():
-        if each.is_dir():
-            found += [(f"{each.name}/{file.name}", file.read_bytes()) for file in each.iterdir() if file.is_file()]
-        else:
-            found.append((each.name, each.read_bytes()))
-    return found

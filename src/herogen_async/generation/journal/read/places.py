@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Container, Iterator
 
 SEGMENT_BITS = 40  # of a place, from which bit on its segment stands
-_PAGE = 1024  # calls: 8 KiB, so even rows scattered over a huge grid take no more memory than disk
+PAGE_CALLS = 1024  # calls: 8 KiB, so even rows scattered over a huge grid take no more memory than disk
 _SEGMENT = 1 << SEGMENT_BITS  # bytes: a segment is a thousand times smaller
 
 
@@ -34,34 +34,37 @@ class LinePlaces:
         for number in sorted(self._pages):
             for slot, place in enumerate(self._pages[number]):
                 if place:
-                    yield number * _PAGE + slot, *divmod(place - 1, _SEGMENT)
+                    yield number * PAGE_CALLS + slot, *divmod(place - 1, _SEGMENT)
 
-    def pages(self) -> Iterator[tuple[int, array[int]]]:
-        """(index of the first call, a number for each call from there on) of each page, by index: 0 where there is no
-        line, else one more than its place: segment * 2 ** SEGMENT_BITS + offset. To be read at once, and not kept.
+    def pages(self) -> Iterator[int]:
+        """The numbers of the pages that have any, ascending."""
+        return iter(sorted(self._pages))
+
+    def page(self, number: int) -> array[int]:
+        """A number for each of the PAGE_CALLS calls from number * PAGE_CALLS on: 0 where there is no line, else one
+        more than its place, which is segment * 2 ** SEGMENT_BITS + offset. To be read at once, and not kept.
         """
-        for number in sorted(self._pages):
-            yield number * _PAGE, self._pages[number]
+        return self._pages[number]
 
     def get(self, index: int) -> tuple[int, int] | None:
         """Where the line of the call at `index` is; None where there is none."""
-        page = self._pages.get(index // _PAGE)
-        place = 0 if page is None else page[index % _PAGE]
+        page = self._pages.get(index // PAGE_CALLS)
+        place = 0 if page is None else page[index % PAGE_CALLS]
         return divmod(place - 1, _SEGMENT) if place else None
 
     def put(self, index: int, segment: int, offset: int) -> bool:
         """Note a line; False, with the first one kept, where there is one already."""
-        page = self._pages.get(index // _PAGE)
+        page = self._pages.get(index // PAGE_CALLS)
         if page is None:
-            page = self._pages[index // _PAGE] = array("Q", bytes(8 * _PAGE))
-        if page[index % _PAGE]:
+            page = self._pages[index // PAGE_CALLS] = array("Q", bytes(8 * PAGE_CALLS))
+        if page[index % PAGE_CALLS]:
             return False
-        page[index % _PAGE] = segment * _SEGMENT + offset + 1  # 0 means none
+        page[index % PAGE_CALLS] = segment * _SEGMENT + offset + 1  # 0 means none
         self._count += 1
         return True
 
     def discard(self, index: int) -> None:
         """Forget the line of the call at `index`."""
         if index in self:
-            self._pages[index // _PAGE][index % _PAGE] = 0
+            self._pages[index // PAGE_CALLS][index % PAGE_CALLS] = 0
             self._count -= 1

@@ -1,4 +1,5 @@
 // Elements and texts. Whatever a model, a server or a person wrote becomes a text node, and nothing else (P14).
+export { ask, post } from "./server.js";
 
 // Kept: new lines and tabs, and the two joiners, without which Persian, Hindi and family emojis fall apart.
 const UNSEEN = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
@@ -62,24 +63,6 @@ export function ago(moment) {
 }
 
 export const words = (state) => String(state).replaceAll("_", " ");
-
-/** The JSON at an address; an error with `message` and `fix` where the server refuses. */
-export async function ask(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw Object.assign(new Error("The server does not answer"), { fix: "start it again: herogen-async view" });
-  }
-  const is_json = (response.headers.get("content-type") ?? "").startsWith("application/json");
-  const told = is_json ? await response.json() : { error: await response.text() };
-  if (!response.ok) throw Object.assign(new Error(told.error), { fix: told.fix });
-  return told;
-}
-
-export const post = (path, said) =>
-  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(said) });
 
 /** What went wrong, and what to do. */
 export const trouble = (error) =>

@@ -26,9 +26,11 @@ export function repeatsView(base, { close, changed, chose }) {
     const cell = h("dl", { class: "cell" });
     function showChosen(panel) {
       fill(cell, Object.entries(panel.cell() ?? {}).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
-      panel.element.scrollIntoView({ block: "nearest" });
+      // One that can be seen begins where it is: what they have in common stays in sight above it.
+      const isBelow = panel.element.getBoundingClientRect().top > element.getBoundingClientRect().bottom - 200;
+      if (isBelow) panel.element.scrollIntoView({ block: "nearest" });
     }
-    const turn = (to, told) => h("button", { type: "button", disabled: to < first || to >= last, onclick: () => show(to, about) }, told);
+    const turn = (to, told, sign) => h("button", { type: "button", "aria-label": told, title: told, disabled: to < first || to >= last, onclick: () => show(to, about) }, sign);
     fill(
       element,
       h(
@@ -36,7 +38,7 @@ export function repeatsView(base, { close, changed, chose }) {
         { class: "row-head" },
         h("h2", {}, last - first === 1 ? `Row ${count(number)} has no repeats` : `Rows ${count(wanted[0])} to ${count(wanted.at(-1))} of one cell`),
         h("span", { class: "grow" }),
-        last - first > AT_ONCE && [turn(from - AT_ONCE, "Earlier repeats"), turn(from + AT_ONCE, "Later repeats")],
+        last - first > AT_ONCE && [turn(from - AT_ONCE, "Earlier repeats", "←"), turn(from + AT_ONCE, "Later repeats", "→")],
         h("button", { type: "button", onclick: close, "aria-label": "Close" }, "×"),
       ),
       cell,

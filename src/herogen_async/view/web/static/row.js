@@ -1,11 +1,12 @@
 // One row whole: each column with its prompt, answer, thoughts and figures; what failed; earlier answers; marks.
 import { ask, clean, count, duration, fill, h, pill, post, trouble, words } from "./dom.js";
+import { canMark } from "./server.js";
 
 const SCORES = [1, 2, 3, 4, 5];
 
 /** `isBeside`: one of several that stand side by side, of the same cell. */
 export function rowPanel(base, { close, changed, step, repeats }, { isBeside = false } = {}) {
-  const element = h("aside", { class: isBeside ? "row-panel in-grid" : "row-panel", "aria-label": "Row", hidden: true });
+  const element = isBeside ? h("div", { class: "row-panel in-grid", role: "group", "aria-label": "Row", hidden: true }) : h("aside", { class: "row-panel", "aria-label": "Row", hidden: true });
   let about = null;
   let row = null;
   let current = 0; // which call the keys mark
@@ -64,7 +65,7 @@ export function rowPanel(base, { close, changed, step, repeats }, { isBeside = f
         h("div", {}, h("dt", {}, "repeat"), h("dd", {}, row.repeat)),
       ),
       row.calls.map((call, place) => answerCard(call, answers[place], place)),
-      !isBeside && versions(),
+      !isBeside && canMark && versions(),
     );
   }
 
@@ -108,6 +109,7 @@ export function rowPanel(base, { close, changed, step, repeats }, { isBeside = f
 
   function marks(call, answer, place, message) {
     const has = call.marks ?? {};
+    if (!canMark) return Object.keys(has).length > 0 && h("div", { class: "marks" }, markSigns(has), has.note && h("p", { class: "note" }, has.note));
     const button = (told, kind, isOn, onclick) => h("button", { type: "button", class: isOn ? `on ${kind}` : "", "aria-pressed": String(isOn), onclick }, told);
     return h(
       "div",
@@ -205,7 +207,7 @@ export function rowPanel(base, { close, changed, step, repeats }, { isBeside = f
     },
     key(event) {
       if (event.key === "Escape") return element.querySelector(".writing")?.remove();
-      if (row === null || row.calls[current]?.answer === undefined) return undefined;
+      if (!canMark || row === null || row.calls[current]?.answer === undefined) return undefined;
       const does = {
         g: () => judge(current, "good"),
         b: () => judge(current, "bad"),
@@ -221,6 +223,14 @@ export function rowPanel(base, { close, changed, step, repeats }, { isBeside = f
     },
   };
 }
+
+/** What was said of an answer, in short. */
+export const markSigns = (mark) => [
+  mark.verdict && h("span", { class: `pill ${mark.verdict}` }, mark.verdict),
+  mark.score !== undefined && h("span", { class: "pill" }, `${mark.score}/5`),
+  mark.edit !== undefined && h("span", { class: "pill" }, "edited"),
+  mark.note !== undefined && h("span", { class: "pill" }, "note"),
+];
 
 /** The answers of a row in the order of its calls. */
 const answersOf = (row) => Object.values(row.columns).flat();

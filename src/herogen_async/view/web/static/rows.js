@@ -1,8 +1,9 @@
 // The rows of a run: a list that scrolls through any number, filters, and one row whole beside it.
 import { ask, count, fill, h, pill, say, trouble } from "./dom.js";
 import { repeatsView } from "./repeats.js";
-import { rowPanel } from "./row.js";
+import { markSigns, rowPanel } from "./row.js";
 import { figureSign, rowFilters } from "./row_filters.js";
+import { canMark } from "./server.js";
 
 const PAGE = 100; // rows asked for at once
 const LINE = 46; // pixels of a row, as --line-height has it
@@ -336,18 +337,12 @@ function rowLine(row, figure) {
   ];
 }
 
-const markSigns = (mark) => [
-  mark.verdict && h("span", { class: `pill ${mark.verdict}` }, mark.verdict),
-  mark.score !== undefined && h("span", { class: "pill" }, `${mark.score}/5`),
-  mark.edit !== undefined && h("span", { class: "pill" }, "edited"),
-  mark.note !== undefined && h("span", { class: "pill" }, "note"),
-];
-
+const MARK_KEYS = [["G"], "good", ["B"], "bad", ["1"], "to", ["5"], "score", ["N"], "note", ["E"], "edit"];
 const keysHelp = () =>
   h(
     "span",
     { class: "keys quiet" },
-    [["J", "K"], "next, previous", ["G"], "good", ["B"], "bad", ["1"], "to", ["5"], "score", ["N"], "note", ["E"], "edit", ["R"], "repeats", ["/"], "search"].map((each) =>
+    [["J", "K"], "next, previous", ...(canMark ? MARK_KEYS : []), ["R"], "repeats", ["/"], "search"].map((each) =>
       Array.isArray(each) ? each.map((key) => h("kbd", {}, key)) : ` ${each} `,
     ),
   );

@@ -12,7 +12,7 @@ export async function showRuns(main) {
     location.replace(`#/${encodeURIComponent(first.only)}/live`);
     return null;
   }
-  const list = h("div", { class: "runs", role: "list" });
+  const list = h("ul", { class: "runs" });
   const message = h("div", {});
   fill(main, h("h1", {}, "Runs"), message, list);
 
@@ -72,12 +72,13 @@ const empty = () =>
 
 function card(run) {
   const figures = h("div", { class: "run-figures" });
-  const element = h(
+  const link = h(
     "a",
-    { class: "run-card", href: `#/${encodeURIComponent(run.name)}/live`, role: "listitem" },
+    { class: "run-card", href: `#/${encodeURIComponent(run.name)}/live` },
     h("div", { class: "run-head" }, h("span", { class: "run-name" }, run.name), h("span", { class: "quiet" }, ago(run.changed_at))),
     figures,
   );
+  const element = h("li", {}, link);
   const show = (told) => {
     if (told instanceof Error) return fill(figures, h("span", { class: "pill bad" }, "unreadable"), " ", told.message);
     const share = told.total ? Math.min(1, told.done / told.total) : 0;
