@@ -18,9 +18,10 @@ from herogen_async.specs.spec import Spec
 from herogen_async.tune.evaluation import evaluate_tuned
 from support.browsers import Page, opened_browser
 from support.fake_server import Asked, FakeServer, Reply
+from support.hostile_run import CLIPPED
 from support.kept_finetunes import LocalTune, begun
 from support.page_client import PageClient, served_page
-from support.page_looks import CLIPPED, CONTRAST
+from support.page_looks import CONTRAST
 from support.run_folders import WrittenRun
 from support.streamed_answers import streamed
 from support.tuned_models import rows_file, tuned_model
