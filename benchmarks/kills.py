@@ -42,7 +42,7 @@ import crash_runs
 import measure
 from crash_runs import Child, Page, Shape
 from herogen_async.core.errors import HerogenError
-from herogen_async.generation.cluster.journal_at_home import HELD_LINES
+from herogen_async.generation.cluster.messages import HELD_LINES
 from herogen_async.generation.journal.write.writer import BATCH_LINES
 from support.process_runs import CONCURRENCY, PROCESSES, ProcessRun, is_alive
 from support.runs import assert_exact_grid, small_spec

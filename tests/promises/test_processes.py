@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from herogen_async.generation.cluster.journal_at_home import HELD_LINES
+import herogen_async
+from herogen_async.generation.cluster.home import FRUITLESS_STARTS
+from herogen_async.generation.cluster.messages import HELD_LINES
 from herogen_async.generation.journal import read_rows
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.generation.run_request import RunRequest, new_request
+from herogen_async.generation.session import asking_by_workers
 from herogen_async.generation.session.asking_by_workers import useless_line
 from herogen_async.generation.settings import Settings
 from support.cluster_rig import counting_lines
@@ -193,6 +196,16 @@ def test_what_workers_can_not_do_is_refused_before_anything_is_asked(
         assert said in ended.stderr
         assert not server.asked
     assert not (tmp_path / "r").exists()
+
+
+def test_workers_that_can_not_start_park_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where worker processes end before they bring anything, a few more are tried; then the run parks, and says why."""
+    monkeypatch.setattr(asking_by_workers, "WORKER_PROGRAM", "no.such.module")
+    with FakeServer() as server:
+        report = herogen_async.run(SPEC, run=tmp_path / "r", base_url=server.url, model="m", processes=2)
+        assert not server.asked
+    assert (3, "the worker processes end by themselves") == (report.exit_code, report.reason)
+    assert 2 + FRUITLESS_STARTS == report.workers["lost"]
 
 
 @pytest.mark.parametrize(

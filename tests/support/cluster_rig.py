@@ -26,9 +26,8 @@ from herogen_async.generation.cluster.desk import Desk
 from herogen_async.generation.cluster.door import Door
 from herogen_async.generation.cluster.half_done import HalfDone, SpanMemory
 from herogen_async.generation.cluster.home import Home
-from herogen_async.generation.cluster.journal_at_home import HELD_LINES
 from herogen_async.generation.cluster.link import Hub, HubLink, Placer
-from herogen_async.generation.cluster.messages import Hello, SharedRun, Welcome, message_bytes, read_welcome
+from herogen_async.generation.cluster.messages import HELD_LINES, Hello, SharedRun, Welcome, message_bytes, read_welcome
 from herogen_async.generation.cluster.till import Till, Tills
 from herogen_async.generation.cluster.worker import ToldLatencies, Worker, WorkerLane
 from herogen_async.generation.endpoint import Completion, Request

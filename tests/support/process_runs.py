@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from herogen_async.generation.cluster.journal_at_home import HELD_LINES
+from herogen_async.generation.cluster.messages import HELD_LINES
 from support.fake_server import Asked, FakeServer, Reply, answer
 from support.runs import command, environment, last_json, write_spec
 

@@ -198,3 +198,19 @@ def test_the_concurrency_is_shared_to_the_last_call() -> None:
     assert [3, 3, 2, 2] == [till.share(worker) for worker in range(1, 5)]
     till.lose(1)
     assert [4, 3, 3] == [till.share(worker) for worker in range(2, 5)]
+
+
+def test_what_was_lacking_while_a_block_was_on_its_way_is_no_reason_to_give_it_back() -> None:
+    """A worker keeps of a block what it may soon send, also if a call had to wait until the block came."""
+    till = Till(BlockAdmission(0.0, Limits(rpm=6_000)), 64)
+    one = Spender(till, 1)
+    assert 0 == one.spend(0.0)
+    told, want = one.admission.tell(0.5, 64)
+    assert 0 == one.spend(0.5)  # the frame is on its way
+    orders = till.exchange(1, LaneTold(told, want), 0.5)
+    assert orders.grant.requests > 3
+    one.admission.take(orders.grant, orders.terms, 0.5)
+    assert 1 == one.spend(0.5, most=1)
+    told, _ = one.admission.tell(0.55, 64)
+    assert 2 == one.admission.left.requests
+    assert orders.grant.requests - 3 == told.back.requests

@@ -341,7 +341,7 @@ class Home(Hub):
                 Park(
                     ParkReason.WORKERS,
                     "the worker processes end by themselves",
-                    "look at what they say, and run with fewer --processes, or with one",
+                    "see what they wrote to standard error; --processes 1 does without them",
                 ),
             )
         self._over.set()

@@ -18,10 +18,16 @@ from typing import NamedTuple
 
 from herogen_async.core.clock import Clock
 from herogen_async.generation.cluster.link import HomeLost, HubLink
-from herogen_async.generation.cluster.messages import Frame, MessageError, Orders, message_bytes, read_orders
+from herogen_async.generation.cluster.messages import (
+    HELD_LINES,
+    Frame,
+    MessageError,
+    Orders,
+    message_bytes,
+    read_orders,
+)
 from herogen_async.generation.journal import Written
 
-HELD_LINES = 256  # what a kill takes at most, besides what is in flight
 FRAME_LINES = 64  # so many go at once: while a frame is on its way, the next ones are filled and nothing waits
 FRAME_EVERY_S = 0.05  # a frame, with lines or without: a limit's next block is there before the last one is spent
 SOON_S = 0.01  # between two of a worker that waits for something

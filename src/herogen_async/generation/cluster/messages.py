@@ -18,6 +18,7 @@ from herogen_async.core import codec
 from herogen_async.generation.limits import CallsWanted, Grant, Terms, Told
 
 PROTOCOL = 1
+HELD_LINES = 256  # that a worker holds at most until home has them: what a kill takes, besides what is in flight
 R = TypeVar("R")
 
 

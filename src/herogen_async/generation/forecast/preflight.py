@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from herogen_async.generation.cluster.messages import HELD_LINES
 from herogen_async.generation.settings import Settings
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.plan import Plan
@@ -21,7 +22,10 @@ def crash_line(settings: Settings, most_in_flight: int, *, calls_a_row: int = 1)
         "periodic": f"A power cut can also cost the last 256 {rows}",
         "process": f"A power cut can also cost all {rows} not yet written to disk by the system (--durability process)",
     }[settings.durability]
-    crash = f"A crash repeats at most {most_in_flight:,} calls in flight and 4 ms of answers. {power}."
+    held = "4 ms of answers"
+    if settings.processes > 1:
+        held = f"{HELD_LINES} answers of each process"
+    crash = f"A crash repeats at most {most_in_flight:,} calls in flight and {held}. {power}."
     return f"Safe to stop at any time; the same command continues. {crash}"
 
 

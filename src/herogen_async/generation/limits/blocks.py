@@ -304,7 +304,7 @@ class GrantedAdmission(Admission):
         self.terms, self._spent = terms, (0.0, 0.0, 0.0)
         self.charges_both = terms.charges_both
         self._valid_until = now + VALID_S
-        self._head = None  # whoever waits looks anew
+        self._head, self.is_lacking = None, False  # whoever waits looks anew
         if terms.closed_s > 0:
             self.close_gate(terms.closed_s, now)
 
