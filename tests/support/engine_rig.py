@@ -19,7 +19,7 @@ from herogen_async.core.codec import loads
 from herogen_async.core.limits import Limits
 from herogen_async.generation.endpoint import Completion, Endpoint, Request
 from herogen_async.generation.engine import Counters, Deadline, Engine, Gate, Lane
-from herogen_async.generation.engine.gate import FuseFor, window_fuse
+from herogen_async.generation.engine.fuse import FuseFor, window_fuse
 from herogen_async.generation.journal import MemoryJournal
 from herogen_async.generation.limits import Admission, InFlight, TokenEstimate
 from herogen_async.generation.retry import Triage

@@ -155,10 +155,10 @@ def test_a_rate_above_its_limit_says_why() -> None:
 
 
 def test_what_limits_a_run_is_said_in_words() -> None:
-    """A panel and a log line name a pause of the server's as the summary does, and not by its key in `--json`."""
+    """A panel and a log line name a pause as the summary does, and not by its key in `--json`."""
     held = replace(RUNNING, binding="gate", binding_shares={"gate": 54.0, "tail": 46.0})
-    assert "so far: server-requested pause 54 %, last answers 46 %" in drawn(held)
-    assert live_line(held).endswith("limited by server-requested pause")
+    assert "so far: pause after errors 54 %, last answers 46 %" in drawn(held)
+    assert live_line(held).endswith("limited by pause after errors")
 
 
 def test_worker_processes_are_told_and_what_became_of_them() -> None:

@@ -83,11 +83,13 @@ async def test_the_first_answer_comes_by_rust_and_all_others_by_the_loop(
     """Calls before the first answer are the Rust transport's; no call after it is."""
     async with opened(server) as ask:
         assert [200] * 4 == await asyncio.gather(*(ask() for _ in range(4)))
+        first = len(by_rust)
+        assert 1 <= first <= 4
         for _ in range(3):
             assert [200] * 4 == await asyncio.gather(*(ask() for _ in range(4)))
-    assert 4 == len(by_rust)
+    assert first == len(by_rust)
     assert 16 == len(server.asked)
-    assert 8 == server.connections
+    assert first + 4 == server.connections
 
 
 async def test_answers_over_tls_are_taken_in_by_turns(server: FakeServer, by_rust: list[str]) -> None:

@@ -20,7 +20,8 @@ from herogen_async.core.errors import RateLimited
 from herogen_async.core.limits import Limits, Reading
 from herogen_async.generation.endpoint import Request
 from herogen_async.generation.engine.feed import PendingCall
-from herogen_async.generation.engine.gate import Gate, window_fuse
+from herogen_async.generation.engine.fuse import window_fuse
+from herogen_async.generation.engine.gate import TOGETHER, Gate
 from herogen_async.generation.limits import Admission, Charge, Ticket, Used
 from support.engine_rig import VirtualFuse
 from support.virtual_runs import SizeIsTokens
@@ -615,5 +616,41 @@ def test_no_calls_ask_nothing_of_those_who_share() -> None:
         clock = VirtualClock()
         gate = Gate(Admission(clock.now(), Limits(rpm=60), ledger=Untouched()), clock)
         assert [] == gate.admit_together([])
+
+    run_virtual(main())
+
+
+def test_those_who_were_held_up_go_on_together() -> None:
+    """Who shares the limits is asked once for many of them; those that were cancelled meanwhile start nothing."""
+
+    class Counted:
+        def __init__(self) -> None:
+            self.visits = 0
+
+        def acquire(self, now: float) -> tuple[float, tuple[float, ...]] | None:
+            self.visits += 1
+            return None
+
+        def release(self, values: tuple[float, ...] | None, now: float) -> None: ...
+
+    async def main() -> None:
+        clock, ledger, fuse = VirtualClock(), Counted(), HandFuse()
+        fuse.open.set()
+        admission = Admission(clock.now(), Limits(rpm=6_000_000), ledger=ledger)
+        gate = Gate(admission, clock, fuse_for=lambda rate, window_s: fuse)
+        dispatcher = asyncio.create_task(gate.run())
+        gate.hold(True)
+        waiting = [asyncio.create_task(gate.admit(1)) for _ in range(4 * TOGETHER)]
+        await asyncio.sleep(1)
+        for each in waiting[1::2]:
+            each.cancel()
+        before = ledger.visits
+        gate.hold(False)
+        tickets = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(each, Ticket) for each in tickets[::2])
+        assert 2 * TOGETHER == admission.outstanding == fuse.starts
+        assert ledger.visits - before <= 4
+        gate.close()
+        await dispatcher
 
     run_virtual(main())

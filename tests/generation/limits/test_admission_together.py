@@ -10,6 +10,7 @@ import pytest
 
 from herogen_async.core.limits import Limits, Reading
 from herogen_async.generation.limits import Admission, Budget, Charge, Rates, Ticket, TokenEstimate, Used
+from herogen_async.generation.limits.adaptive import AdaptiveConcurrency
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ def an_admission(random: Random) -> Admission:
     """Of whatever is limited: requests, tokens, money, all or nothing."""
     given: dict[str, Any] = {}
     if random.random() < 0.5:
-        given["rpm"] = random.choice((60, 6_000, 600_000))
+        given["rpm"] = random.choice((60, 6_000, 600_000, 60_000_000))
     if random.random() < 0.5:
         given["tpm"] = random.choice((600, 60_000, 60_000_000))
     budget = None
@@ -94,7 +95,9 @@ def test_what_is_granted_and_given_back_is_what_it_is_one_by_one(part: int) -> N
 
 
 def test_what_is_not_limited_is_settled_at_a_glance() -> None:
-    """Where nothing is limited the tokens of prompts are all that is learnt; elsewhere nothing is settled so."""
+    """Where nothing depends on what a call used the tokens of prompts are all that is learnt; elsewhere nothing is
+    settled so.
+    """
     free, limited = Admission(0.0), Admission(0.0, Limits(rpm=60_000))
     tickets = free.reserve_together([ACall(100, None)] * 3, 0.0)
     assert [(1.0, 0.0, 0.0), (2.0, 0.0, 0.0), (3.0, 0.0, 0.0)] == [ticket.sent for ticket in tickets]
@@ -105,5 +108,12 @@ def test_what_is_not_limited_is_settled_at_a_glance() -> None:
     assert pytest.approx(single.prompt(100)) == free.tokens.prompt(100)
     with pytest.raises(RuntimeError, match="settled once"):
         free.settle_plainly(tickets, [50, None, None])
-    assert not limited.settle_plainly(limited.reserve_together([ACall(1, None)], 1.0), [1])
-    assert 1 == limited.outstanding
+    assert limited.settle_plainly(limited.reserve_together([ACall(1, None)], 1.0), [1])
+    assert 0 == limited.outstanding
+    for counts_use in (
+        Admission(0.0, Limits(tpm=60_000)),
+        Admission(0.0, budget=Budget(Rates(1.0, 1.0), answer_tokens=10)),
+        Admission(0.0, adaptive=AdaptiveConcurrency(initial=10)),
+    ):
+        assert not counts_use.settle_plainly(counts_use.reserve_together([ACall(1, None)], 1.0), [1])
+        assert 1 == counts_use.outstanding

@@ -52,7 +52,7 @@ def is_stop(finish_reason: object) -> bool:
 
 def is_cut(finish_reason: object) -> bool:
     """Whether the answer ended because it may have no more tokens."""
-    return finish_reason == "length" or _plain(finish_reason) in _CUT
+    return finish_reason == "length" or (finish_reason != "stop" and _plain(finish_reason) in _CUT)
 
 
 def is_filtered(finish_reason: object) -> bool:

@@ -7,7 +7,7 @@ says the same of all others. A test holds that both agree.
 from __future__ import annotations
 
 from herogen_async.core.blank import is_blank
-from herogen_async.core.codec import loads_rounded
+from herogen_async.core.codec import loads_sound
 from herogen_async.core.limits import Reading
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.endpoint.http.rate_headers import has_readings
@@ -43,7 +43,7 @@ def sound_answer(
 ) -> Completion | None:
     """The answer in a success's `body`; None where a longer look is needed."""
     try:
-        data = loads_rounded(body)
+        data = loads_sound(body)
         choice = data["choices"][0]
         finish_reason, usage = choice["finish_reason"], data["usage"]
         said = choice["message"] if chat else choice

@@ -77,6 +77,11 @@ class AnswerChecks:
         self._read = read
         self._again: dict[int, AskedAgain] = {}  # by call, while it is to be asked again
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether there is any call whose last answer does not count."""
+        return bool(self._again or self._earlier)
+
     def look(self, call: Call, completion: Completion) -> Mapping[str, Any]:
         """The further fields of the answer's line: what its checks say, if its column has any."""
         name = call.column or ""

@@ -1,8 +1,6 @@
 """The waiting side of admission: a FIFO of callers, one dispatcher, one timer.
 
-Behind the buckets stands the hard window fuse: whatever their arithmetic says (after a suspend, a clock that jumped),
-never more starts in any window than the user permits in it. asyncio-throttle is exact, and polls only while it binds;
-for the one caller that it has here, the dispatcher, that is cheap.
+Behind the buckets stands the window fuse.
 """
 
 from __future__ import annotations
@@ -10,27 +8,29 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any
-
-from asyncio_throttle.throttler import Throttler
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.errors import RateLimited
 from herogen_async.core.limits import MINUTE_S, Reading
 from herogen_async.generation.endpoint import Completion
 from herogen_async.generation.engine.billing import used_of
+from herogen_async.generation.engine.fuse import Fuse, FuseFor, lets_through_now, window_fuse
 from herogen_async.generation.limits import Admission, Budget, Charge, Sized, Ticket, Used
 
-Fuse = AbstractAsyncContextManager[Any]  # entered once a start, as often as there are starts
 # A turn of the loop costs more than a decision: at a thousand starts a second a few go at each, the bucket kept them.
 STEP_S = 0.004
 A_SECOND_S = 1.0
 WHOLE_STARTS = 10.0  # a second, at least, for a fuse of a second that nobody asked for: it would cut off a fraction
-JITTER_SHARE, MOST_JITTER_S = 0.02, 0.1  # 20 ms of a second, as admission's margin has it; enough for a minute, too
-FuseFor = Callable[[float, float], Fuse]
-_Turn = tuple[int, int | None, asyncio.Future[Ticket | None]]
+TOGETHER = 16  # of those that wait are looked at in one step: where a rate binds, few of them may go
+
+
+class _Turn(NamedTuple):
+    size: int
+    answer: int | None
+    turn: asyncio.Future[Ticket | None]
 
 
 class Gate:
@@ -80,7 +80,7 @@ class Gate:
         granted = self._admission.reserve(size, self._clock.now(), answer)
         if not isinstance(granted, Ticket):
             return None
-        if self._fuse is not None and not _lets_through_now(self._fuse):
+        if self._fuse is not None and not lets_through_now(self._fuse):
             self.settle(granted, Charge.NOT_CHARGED)
             return None
         return granted
@@ -89,10 +89,13 @@ class Gate:
         """Tickets for the first of `calls`, as far as nothing at all stands in the way: see `admit_now`."""
         if not calls or self._closed or self._queue or self._again or self._held_for:
             return []
+        return self._admitted(calls)
+
+    def _admitted(self, calls: Sequence[Sized]) -> list[Ticket]:
         tickets = self._admission.reserve_together(calls, self._clock.now())
         if self._fuse is not None:
             let_through = next(
-                (place for place in range(len(tickets)) if not _lets_through_now(self._fuse)), len(tickets)
+                (place for place in range(len(tickets)) if not lets_through_now(self._fuse)), len(tickets)
             )
             for ticket in tickets[let_through:]:
                 self.settle(ticket, Charge.NOT_CHARGED)
@@ -109,7 +112,7 @@ class Gate:
         if (ticket := self.admit_now(size, answer)) is not None:
             return ticket
         turn: asyncio.Future[Ticket | None] = asyncio.get_running_loop().create_future()
-        (self._again if again else self._queue).append((size, answer, turn))
+        (self._again if again else self._queue).append(_Turn(size, answer, turn))
         self._news.set()
         try:
             granted = await turn
@@ -281,6 +284,7 @@ class Gate:
     async def _dispatch(self) -> float | None:
         """Let through all that may go now; seconds until the next may, None when nobody waits."""
         self.waiting_for = None
+        self._dispatch_together()
         while not self._closed and (queue := self._again or self._queue):
             # It stays in the queue until it goes: whoever is recalled, cancelled or overtaken meanwhile is found there.
             size, answer, turn = queue[0]
@@ -300,11 +304,23 @@ class Gate:
             if self._fuse is not None and not await self._through(self._fuse, granted):
                 continue
             if not turn.done():  # recalled meanwhile
-                queue.remove(
-                    (size, answer, turn)
-                )  # while the fuse was waited for, another may have come in front of it
+                # While the fuse was waited for, another may have come in front of it.
+                queue.remove(_Turn(size, answer, turn))
             self._grant(turn, granted)
         return None
+
+    def _dispatch_together(self) -> None:
+        """Let through all that wait, as long as nothing stands in the way of any."""
+        while not self._held_for and (queue := self._again or self._queue):
+            waiting = list(islice(queue, TOGETHER))
+            for each in [each for each in waiting if each.turn.done()]:  # cancelled while it waited
+                waiting.remove(each)
+                queue.remove(each)
+            tickets = self._admitted(waiting)
+            for ticket in tickets:
+                self._grant(queue.popleft().turn, ticket)
+            if len(tickets) < len(waiting):
+                return
 
     def _rounded_up(self, wait_s: float) -> float:
         is_dense = math.inf > self._admission.table.requests_per_s > 1 / STEP_S
@@ -342,28 +358,3 @@ class Gate:
         finally:
             if timer is not None:
                 timer.cancel()
-
-
-def _lets_through_now(fuse: Fuse) -> bool:
-    """Whether a start may go without waiting; then it was counted."""
-    entering = fuse.__aenter__()
-    try:
-        entering.send(None)
-    except StopIteration:
-        return True
-    entering.close()  # it would have to wait: nothing was counted
-    return False
-
-
-def window_fuse(rate_per_s: float, window_s: float) -> Throttler:
-    """A window's worth in any window; where that is less than one, one in the time that one takes.
-
-    Its window is longer than the server's by what requests may arrive early or late: the last of one window's starts
-    and the first of the next must not meet in the server's.
-    """
-    starts = math.floor(rate_per_s * window_s + 1e-6)
-    window_s += min(JITTER_SHARE * window_s, MOST_JITTER_S)
-    if starts >= 1:
-        # It polls while it binds: a thousandth of the window is what a start may come late by.
-        return Throttler(rate_limit=starts, period=window_s, retry_interval=min(0.01, max(window_s / 1000, 0.001)))
-    return Throttler(rate_limit=1, period=1 / rate_per_s)

@@ -85,7 +85,7 @@ class Producer:
     def hand_on(self, calls: Iterable[Call], *, is_next: bool) -> None:
         """Give each call to its lane at once."""
         growth, is_one_lane = self._growth, self._is_one_lane
-        for call in calls if self._checks is None else self._askable(calls, self._checks):
+        for call in self._askable(calls):
             is_wanted = growth is None or growth.needs(call.index)
             feed = self._feed if is_one_lane else self._lanes.of(call).feed
             is_taken = is_wanted and feed.add(self._pending(call, is_next=is_next))
@@ -119,16 +119,17 @@ class Producer:
         lanes, feed = self._lanes, self._feed
         for lane in () if self._is_one_lane else lanes:
             lane.feed.on_quiet = self._quiet
-        is_simple = self._is_one_lane and self._growth is None
+        is_simple, roots = self._is_one_lane and self._growth is None, len(self._plan.shape.roots)
         for count, calls in enumerate(rows.begin(indices), start=1):
             if not self._is_one_lane:
                 self.hand_on(calls, is_next=False)
             else:
-                for call in calls if self._checks is None else self._askable(calls, self._checks):
+                for call in self._askable(calls):
                     pending = self._pending(call)
                     if not feed.put_now(pending) and not await feed.put(pending):
                         return
-            if not is_simple or self._journal.full or feed.is_closed:  # seldom: a look takes as long as a call
+            # A look takes as long as a call, and a row of which all is asked has no line yet.
+            if not is_simple or len(calls) < roots:
                 # Rows of which nothing is asked are lines in the journal all the same: so many may come that it is
                 # full.
                 while (self._journal.full or self._is_enough_open(rows)) and self._may_begin_more(rows):
@@ -168,13 +169,17 @@ class Producer:
     def _pending(self, call: Call, *, is_next: bool = False) -> PendingCall[Call]:
         size = byte_size(call.prompt) + (byte_size(call.system) if call.system else 0)
         request = self._request_of(call)
-        if self._checks is not None:
+        if self._checks is not None and self._checks.asks_again:
             request, more = self._checks.as_asked(call, request)
             size += more
         return PendingCall(call, request, size, self._answers[call.column], is_next=is_next)
 
-    def _askable(self, calls: Iterable[Call], checks: AnswerChecks) -> Iterator[Call]:
+    def _askable(self, calls: Iterable[Call]) -> Iterable[Call]:
         """`calls` without those that were asked as often as may be, before a kill kept them from being given up."""
+        checks = self._checks
+        return calls if checks is None or not checks.asks_again else self._without_asked(calls, checks)
+
+    def _without_asked(self, calls: Iterable[Call], checks: AnswerChecks) -> Iterator[Call]:
         for call in calls:
             if (error := checks.error(call)) is not None:
                 self._give_up(PendingCall(call, self._request_of(call), 0), error)

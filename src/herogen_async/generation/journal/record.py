@@ -134,7 +134,7 @@ def row_line(
         "usage": completion.usage,
         "request_id": completion.request_id,
         "attempts": attempts,
-        "latency_ms": round(latency_ms, 1),
+        "latency_ms": int(latency_ms * 10 + 0.5) / 10,  # rounded, in half the time
         "created_at": at,
     }
     # Asked here, since most rows have none of it.
@@ -168,7 +168,7 @@ def _line_of_column(
         "usage": completion.usage,
         "request_id": completion.request_id,
         "attempts": attempts,
-        "latency_ms": round(latency_ms, 1),
+        "latency_ms": int(latency_ms * 10 + 0.5) / 10,  # rounded, in half the time
         "created_at": at,
     }
     if not call.built_on:

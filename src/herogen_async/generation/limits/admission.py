@@ -28,10 +28,9 @@ class Admission(CallAdmission):
             return []
         self.pace.sent(now, len(calls))
         self.outstanding += len(calls)
-        requests, prompts, answers = self.table.take_requests(len(calls))
+        sent = self.table.take_requests(len(calls))
         return [
-            Ticket(call.size, 0.0, 0.0, now, (requests + place, prompts, answers), 0, call.answer)
-            for place, call in enumerate(calls, start=1)
+            Ticket(call.size, 0.0, 0.0, now, taken, 0, call.answer) for call, taken in zip(calls, sent, strict=True)
         ]
 
     def _reserve_each(self, calls: Sequence[Sized], now: float) -> list[Ticket]:
@@ -61,10 +60,8 @@ class Admission(CallAdmission):
             or self.outstanding + count > self.in_flight_limit
         ):
             return None
-        needs = [(0.0, 0.0)] * count
-        if table.counts_tokens:
-            needs = [self._estimate(call.size, call.answer) for call in calls]
-        if not table.has_plenty(needs, now):
+        needs = [self._estimate(call.size, call.answer) for call in calls] if table.counts_tokens else []
+        if not table.has_plenty(count, needs, now):
             return None
         worst = [0] * count if budget is None else budget.reserve_together(calls)
         if worst is None:
@@ -72,9 +69,12 @@ class Admission(CallAdmission):
         if not table.knows_requests:
             self.pace.sent(now, count)
         self.outstanding += count
+        sent = table.take_together(needs) if needs else table.take_requests(count)
         return [
-            Ticket(call.size, prompt, answer, now, table.take(prompt, answer), most, call.answer)
-            for call, (prompt, answer), most in zip(calls, needs, worst, strict=True)
+            Ticket(call.size, prompt, answer, now, taken, most, call.answer)
+            for call, (prompt, answer), taken, most in zip(
+                calls, needs or [(0.0, 0.0)] * count, sent, worst, strict=True
+            )
         ]
 
     @property
@@ -99,44 +99,67 @@ class Admission(CallAdmission):
         is_shared = self.table.counts_tokens or any(readings)  # else nothing is given back, and nothing learnt
         if is_shared:
             self._enter(now)
-        table, budget, answered = self.table, self.budget, 0
-        is_plain = self.adaptive is None and self._looks_since is None
+        is_plain, start = self.adaptive is None and self._looks_since is None, 0
         try:
-            for ticket, used, said in zip(tickets, usages, readings, strict=True):
+            for place, said in enumerate(readings):
                 if said or not is_plain:
-                    self.settle(ticket, Charge.ANSWERED, now, used=used, readings=said)
-                    continue
-                if ticket.settled:
-                    raise RuntimeError("a ticket is settled once")
-                ticket.settled = True
-                answered += 1
-                if budget is not None:
-                    budget.settle(ticket.worst, ticket.size, Charge.ANSWERED, used)
-                if used is not None:
-                    self.tokens.observed(ticket.size, used.prompt)
-                    if table.counts_tokens:
-                        table.give_back(0.0, *self._given_back(ticket, used), now)
-            self.outstanding -= answered
-            self._in_flight += answered
+                    self._settle_silent(tickets[start:place], usages[start:place], now)
+                    self.settle(tickets[place], Charge.ANSWERED, now, used=usages[place], readings=said)
+                    start = place + 1
+            self._settle_silent(tickets[start:], usages[start:], now)
         finally:
             if is_shared:
                 self._leave(now)
 
-    def settle_plainly(self, tickets: Sequence[Ticket], prompts: Sequence[object]) -> bool:
-        """As `settle_together`, of calls whose headers say nothing, where nothing is limited; else False, and nothing
-        is settled. `prompts` are the tokens that the server's `usage` counts, None where it says nothing.
-        """
-        if self._is_limited:
-            return False
-        self.outstanding -= len(tickets)
-        self._in_flight += len(tickets)
-        size = tokens = 0
-        for ticket, prompt in zip(tickets, prompts, strict=True):
+    def _settle_silent(self, tickets: Sequence[Ticket], usages: Sequence[Used | None], now: float) -> None:
+        """Of calls whose headers say nothing, where nothing but money and tokens is counted."""
+        self._close(tickets)
+        if self.budget is not None:
+            self.budget.settle_together(tickets, usages)
+        size, tokens = 0, 0.0
+        back: list[tuple[float, float]] = []
+        counts_tokens, refunds = self.table.counts_tokens, self.refunds
+        for ticket, used in zip(tickets, usages, strict=True):
+            if used is not None:
+                if used.prompt > 0:
+                    size += ticket.size
+                    tokens += min(used.prompt, most_tokens_of(ticket.size))
+                if not counts_tokens:
+                    continue
+                # As `_given_back` says of nearly all: they used no more than was reserved.
+                if refunds and used.prompt >= 0 <= used.answer and used.prompt + used.answer <= ticket.tokens:
+                    back.append((ticket.prompt - used.prompt, ticket.answer - used.answer))
+                else:
+                    back.append(self._given_back(ticket, used))
+        self.tokens.observed(size, tokens)
+        if back:
+            self.table.give_back_together(back, now)
+
+    def _close(self, tickets: Sequence[Ticket]) -> None:
+        for ticket in tickets:
             if ticket.settled:
                 raise RuntimeError("a ticket is settled once")
             ticket.settled = True
+        self.outstanding -= len(tickets)
+        self._in_flight += len(tickets)
+
+    def settle_plainly(self, tickets: Sequence[Ticket], prompts: Sequence[object]) -> bool:
+        """As `settle_together`, of calls whose headers say nothing, where nothing is limited by what they used; else
+        False, and nothing is settled. `prompts` are the tokens that the server's `usage` counts, None where it says
+        nothing.
+        """
+        if (
+            self.budget is not None
+            or self.table.counts_tokens
+            or self.adaptive is not None
+            or self._looks_since is not None
+        ):
+            return False
+        self._close(tickets)
+        size = tokens = 0
+        for ticket, prompt in zip(tickets, prompts, strict=True):
             if type(prompt) is int and prompt > 0:
                 size += ticket.size
-                tokens += min(prompt, most_tokens_of(ticket.size))
+                tokens += prompt if prompt <= ticket.size else min(prompt, most_tokens_of(ticket.size))
         self.tokens.observed(size, tokens)
         return True

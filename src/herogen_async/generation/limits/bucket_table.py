@@ -119,12 +119,12 @@ class BucketTable:
                 longest, why = wait_s, entry.why
         return Wait(longest, why) if longest > 0 else None
 
-    def has_plenty(self, needs: Sequence[tuple[float, float]], now: float) -> bool:
-        """Whether so many requests, of so many prompt and answer tokens each, may be taken now, and none of them is
-        large for any limit.
+    def has_plenty(self, count: int, needs: Sequence[tuple[float, float]], now: float) -> bool:
+        """Whether `count` requests may be taken now, of so many prompt and answer tokens each where those are counted,
+        and none of them is large for any limit.
         """
         prompts, answers = sum([prompt for prompt, _ in needs]), sum([answer for _, answer in needs])
-        all_need = (float(len(needs)), prompts + answers, prompts, answers)
+        all_need = (float(count), prompts + answers, prompts, answers)
         largest = max([prompt + answer for prompt, answer in needs], default=0.0)
         for entry in self.buckets:
             bucket = entry.bucket
@@ -148,11 +148,27 @@ class BucketTable:
         """What has been reserved so far: requests, prompt and answer tokens."""
         return self._reserved
 
-    def take_requests(self, count: int) -> tuple[float, float, float]:
-        """Take so many where there is no bucket; what was reserved before them."""
-        requests, prompts, answers = before = self._reserved
+    def take_together(self, needs: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
+        """As `take`, of each of `needs`, prompt and answer tokens."""
+        before = requests, prompts, answers = self._reserved
+        taken: list[tuple[float, float, float]] = []
+        for prompt, answer in needs:
+            requests, prompts, answers = requests + 1.0, prompts + prompt, answers + answer
+            taken.append((requests, prompts, answers))
+        self._reserved = after = requests, prompts, answers
+        all_need = _since(before, after)
+        for entry in self.buckets:
+            entry.bucket.take(all_need[entry.kind])
+        return taken
+
+    def take_requests(self, count: int) -> list[tuple[float, float, float]]:
+        """As `take`, of so many requests whose tokens nobody counts."""
+        requests, prompts, answers = self._reserved
         self._reserved = (requests + count, prompts, answers)
-        return before
+        for entry in self.buckets:
+            if not entry.kind:
+                entry.bucket.take(count)
+        return [(requests + place, prompts, answers) for place in range(1, count + 1)]
 
     def give_back(self, requests: float, prompt: float, answer: float, now: float) -> None:
         """Return what was not used (negative: take what was used besides)."""
@@ -163,6 +179,18 @@ class BucketTable:
             if amount := amounts[entry.kind]:
                 entry.bucket.refill(now)
                 entry.bucket.give_back(amount)
+
+    def give_back_together(self, tokens: Sequence[tuple[float, float]], now: float) -> None:
+        """As `give_back`, of the prompt and answer tokens of each of several requests."""
+        prompts, answers = [prompt for prompt, _ in tokens], [answer for _, answer in tokens]
+        total = self._reserved
+        self._reserved = (total[0], total[1] - sum(prompts), total[2] - sum(answers))
+        for entry in self.buckets:
+            if kind := entry.kind:
+                entry.bucket.refill(now)
+                entry.bucket.give_back_together(
+                    prompts if kind == 2 else answers if kind == 3 else [prompt + answer for prompt, answer in tokens]
+                )
 
     def believable(self, ticket: Ticket, used: Used) -> tuple[float, float]:
         """`used` within reason: no server lets one answer cost more than a minute's limit, and none less than nothing.

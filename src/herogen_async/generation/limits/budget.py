@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-from herogen_async.generation.limits.tickets import Charge, Sized, Used
+from herogen_async.generation.limits.tickets import Charge, Sized, Ticket, Used
 
 PICO = 10**12  # of a dollar
 MICRO = 10**6  # picodollars in a millionth of a dollar
@@ -171,7 +171,13 @@ class Budget:
 
     def reserve_together(self, calls: Sequence[Sized]) -> list[int] | None:
         """As `reserve`, of each of `calls`; None, and nothing is, where not all of them fit."""
-        purse, amounts = self._purse, [self.worst(call.size, call.answer) for call in calls]
+        purse, beyond, most = self._purse, self._goes_beyond, self._answer_tokens
+        prompt_rate, answer_rate, template = self._prompt_rate, self._answer_rate, self._template_tokens
+        amounts = [  # as `worst`
+            (call.size + template) * prompt_rate
+            + (most if beyond or call.answer is None else call.answer) * answer_rate
+            for call in calls
+        ]
         total = sum(amounts)
         if purse.limit is not None and purse.rows + purse.lost + purse.in_flight + total > purse.limit:
             return None
@@ -183,23 +189,42 @@ class Budget:
 
     def settle(self, amount: int, size: int, outcome: Charge, used: Used | None) -> None:
         """What became of a request of `size` bytes, for which `amount` was reserved; once for each."""
+        if outcome is Charge.ANSWERED:
+            self._answered([(amount, size, used)])
+            return
         purse = self._purse
         purse.in_flight -= amount
         purse.settled += 1
-        counted = used if used is not None and used.prompt > 0 and used.answer >= 0 else None
-        if outcome is Charge.ANSWERED:
-            if counted is not None:
-                cost = self._cost(counted)
-                purse.rows += cost
-                self._goes_beyond = self._goes_beyond or cost > amount
-                self._learn(counted, size)
+        if outcome is Charge.ASSUMED_CHARGED:
+            purse.lost += amount if used is None or used.prompt <= 0 or used.answer < 0 else self._cost(used)
+
+    def settle_together(self, tickets: Sequence[Ticket], usages: Sequence[Used | None]) -> None:
+        """As `settle`, of calls that were answered: what was reserved for each is in its ticket."""
+        self._answered([(ticket.worst, ticket.size, used) for ticket, used in zip(tickets, usages, strict=True)])
+
+    def _answered(self, calls: Sequence[tuple[int, int, Used | None]]) -> None:
+        """What was reserved for each, the size of its prompt, and what it used."""
+        purse = self._purse
+        in_flight = rows = unwritten = 0
+        for amount, size, used in calls:
+            in_flight += amount
+            worst = amount
+            if used is not None and used.prompt > 0 and used.answer >= 0:
+                cost = self._cost(used)
+                rows += cost
+                if cost > amount:
+                    self._goes_beyond = True
+                if used.prompt > size + self._template_tokens or used.answer > self._answer_tokens:
+                    self._learn(used, size)
             else:  # its row says nothing either: what it may have cost is remembered beside the rows
                 purse.lost += amount
-                amount = 0
-            purse.unwritten.append(amount)
-            purse.unwritten_sum += amount
-        elif outcome is Charge.ASSUMED_CHARGED:
-            purse.lost += amount if counted is None else self._cost(counted)
+                worst = 0
+            purse.unwritten.append(worst)
+            unwritten += worst
+        purse.in_flight -= in_flight
+        purse.rows += rows
+        purse.unwritten_sum += unwritten
+        purse.settled += len(calls)
 
     def fits_besides(self, amount: int) -> bool:
         """Whether calls that may cost `amount` may be sent, as in `fits`."""
@@ -253,8 +278,11 @@ class Budget:
         return (size + self._template_tokens) * self._prompt_rate + most * self._answer_rate
 
     def _cost(self, used: Used) -> int:
-        prompt, cached = int(used.prompt), min(int(used.cached), int(used.prompt))
-        return (prompt - cached) * self._prompt_rate + cached * self._cached_rate + int(used.answer) * self._answer_rate
+        prompt = int(used.prompt)
+        cost = prompt * self._prompt_rate + int(used.answer) * self._answer_rate
+        if used.cached:
+            cost -= min(int(used.cached), prompt) * (self._prompt_rate - self._cached_rate)
+        return cost
 
     def _learn(self, used: Used, size: int) -> None:
         if used.prompt > size + self._template_tokens:

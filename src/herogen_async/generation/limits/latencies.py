@@ -45,7 +45,9 @@ class Latencies:
         """Count several calls, each as `add` does."""
         counts, total_s, calls = self._counts, 0.0, 0
         for each in seconds:
-            known = min(max(SHORTEST_S, each), LONGEST_CALL_S)  # in this order: no number at all is the shortest
+            known = each
+            if not SHORTEST_S <= each <= LONGEST_CALL_S:
+                known = min(max(SHORTEST_S, each), LONGEST_CALL_S)  # in this order: no number at all is the shortest
             counts[int(log(known) * _SCALE + _SHIFT)] += 1.0
             total_s += known
             calls += 1

@@ -31,6 +31,7 @@ class LedgerVisits:
         self._ledger = ledger
         self._depth = 0
         self._busy_since: float | None = None
+        self._left: tuple[float, ...] | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -57,7 +58,8 @@ class LedgerVisits:
             self._ledger = None
             return None
         self._busy_since, self._depth = None, 1
-        return found
+        # What this process left is no news: it has gone on from there since.
+        return None if found is None or found[1] is self._left else found
 
     def leave(self, values: Callable[[], tuple[float, ...]], now: float) -> None:
         """Keep `values` and let go, where this process had entered."""
@@ -66,6 +68,7 @@ class LedgerVisits:
         self._depth -= 1
         if self._ledger is not None and not self._depth:
             try:
-                self._ledger.release(values(), now)
+                self._left = left = values()
+                self._ledger.release(left, now)
             except OSError:
                 self._ledger = None

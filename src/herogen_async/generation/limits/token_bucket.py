@@ -9,6 +9,8 @@ Kept here:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # A quarter of a second's worth: enough to hide a timer's lateness, too little for a server that counts by the second
 # to notice. A bucket that saves up a minute fires it at once and is refused a thousand times.
 BURST_S = 0.25
@@ -94,6 +96,14 @@ class Bucket:
         self.granted -= amount
         if self.granted < 0:
             self.granted = 0.0  # it was taken before this limit was known, and never counted here
+
+    def give_back_together(self, amounts: Sequence[float]) -> None:
+        """As `give_back`, of each of `amounts`."""
+        if min(amounts, default=0.0) >= 0:
+            self.give_back(sum(amounts))
+            return
+        for amount in amounts:  # what does not fit into the burst before more is taken is lost
+            self.give_back(amount)
 
     def widen(self, need: float) -> None:
         """Room for two needs, as far as a second brings them: what comes back of one must not be lost for the next."""

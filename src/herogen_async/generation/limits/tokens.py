@@ -26,10 +26,9 @@ class TokenEstimate:
     def prompt(self, size: int) -> float:
         """Tokens of a prompt of `size` bytes."""
         first = size / BYTES_A_TOKEN + OVERHEAD_TOKENS
-        if not self._bytes:
+        if not self._bytes or not size:
             return first
-        weight = PRIOR_PROMPTS * size
-        return size * (self._tokens + first / max(size, 1) * weight) / (self._bytes + weight) if size else first
+        return size * (self._tokens + PRIOR_PROMPTS * first) / (self._bytes + PRIOR_PROMPTS * size)
 
     def observed(self, size: int, prompt_tokens: float) -> None:
         """A prompt of `size` bytes was counted as `prompt_tokens` by the server; nothing or less says nothing."""

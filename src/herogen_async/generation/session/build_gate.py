@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from herogen_async.core.clock import Clock
 from herogen_async.generation.endpoint import Endpoint
 from herogen_async.generation.engine import Counters, Deadline, Gate, Lane
-from herogen_async.generation.engine.gate import FuseFor
+from herogen_async.generation.engine.fuse import FuseFor
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate
 from herogen_async.generation.retry import Triage
 from herogen_async.generation.session.targets import LaneTarget

@@ -147,7 +147,7 @@ def _read_json(validator: Any, text: str, is_cut: bool) -> FormReading:
         return wrong(found.problem)
     if not validator.is_valid(found.value):
         return wrong(_fault(validator, found.value))
-    return FormReading(codec.dumps(found.value).decode(), found.value, is_repaired=found.is_repaired)
+    return FormReading(codec.dumps(found.value).decode(), found.value, None, found.is_repaired)
 
 
 def _fault(validator: Any, value: Any) -> str:

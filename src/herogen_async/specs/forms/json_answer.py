@@ -114,9 +114,13 @@ def _parsed(text: str) -> Any:
 
 
 def _keys(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(_keys(each) for each in value.values() if isinstance(each, dict | list))
-    return sum(_keys(each) for each in value if isinstance(each, dict | list)) if isinstance(value, list) else 0
+    if type(value) is not dict and type(value) is not list:
+        return 0
+    keys = len(value) if type(value) is dict else 0
+    for each in value.values() if type(value) is dict else value:
+        if type(each) is dict or type(each) is list:
+            keys += _keys(each)
+    return keys
 
 
 def _parsed_slowly(text: str) -> Any:

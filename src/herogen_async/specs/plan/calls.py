@@ -73,8 +73,6 @@ class Plan:
         self._sub_prompt = Template(spec.sub_prompt)
         self._sub_names = frozenset(self._sub_prompt.names)
         self._first = self.shape.calls[0]
-        takes_more = self._tells_less or self._has_more or self._prompt.is_jinja or self._system is not None
-        self._is_plain = self._is_single and not takes_more
 
     @property
     def stems(self) -> list[str]:
@@ -92,7 +90,8 @@ class Plan:
             told, identity = self.cells.told(cell_index), self.cells.identity(cell_index)
         repeat += 1
         values = self._given(cell, repeat, identity) if self._has_more else cell
-        key, asked = self._first.key(own_part(repeat, identity)), self._told_sub_prompt(cell, told)
+        key = self._first.key(own_part(repeat, identity))
+        asked = self._told_sub_prompt(cell, told) if self._tells_less else self._sub_prompt.render(cell)
         try:
             prompt = self._prompt.render(values)
             system = None if self._system is None else self._system.render(values) or None

@@ -19,7 +19,7 @@ from herogen_async.generation.endpoint.embedded import (
 from herogen_async.generation.endpoint.http.openai_compatible import OpenAICompatible, choose_transport
 from herogen_async.generation.endpoint.target import EMBEDDED_TIMEOUT_S, Server, clear_text_line, is_openai
 from herogen_async.generation.engine import Counters, Deadline, Gate, Lane
-from herogen_async.generation.engine.gate import window_fuse
+from herogen_async.generation.engine.fuse import window_fuse
 from herogen_async.generation.engine.in_order import InOrder, OrderPlace, Outcome
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.limits import Admission, Budget, Ledger, TokenEstimate, estimate_tokens

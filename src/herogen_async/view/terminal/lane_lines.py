@@ -17,7 +17,7 @@ BINDS = {
     "output_tokens": "output-token limit",
     "day": "daily limit",
     "budget": "budget (calls in flight may use up the rest)",
-    "gate": "server-requested pause",
+    "gate": "pause after errors (or as long as the server asked for)",
     "concurrency": "concurrency (all slots busy)",
     "endpoint": "endpoint (more calls in flight would not help)",
     "paused": "pause by ctl (until resumed)",

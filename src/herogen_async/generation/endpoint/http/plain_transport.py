@@ -99,9 +99,7 @@ class PlainTransport:
     def end(self, connections: Sequence[PlainConnection]) -> None:
         """What was begun on them has come to its end, and was taken from its answers."""
         self._deadlines.discard_all(connections)
-        now = self._loop.time()
-        for connection in connections:
-            self._keep_or_close(connection, now)
+        self._keep_or_close(connections)
 
     def drop(self, connection: PlainConnection) -> None:
         """What was begun is not wanted any more."""
@@ -180,15 +178,17 @@ class PlainTransport:
             raise
         finally:
             self._deadlines.discard(waiter)
-        self._keep_or_close(connection, self._loop.time())
+        self._keep_or_close((connection,))
         return answer
 
-    def _keep_or_close(self, connection: PlainConnection, now: float) -> None:
-        if connection.is_reusable() and len(self._idle) < self._concurrency:
-            connection.idle_since = now
-            self._idle.append(connection)
-        else:
-            connection.transport.abort()
+    def _keep_or_close(self, connections: Sequence[PlainConnection]) -> None:
+        now, idle, most = self._loop.time(), self._idle, self._concurrency
+        for connection in connections:
+            if connection.is_reusable() and len(idle) < most:
+                connection.idle_since = now
+                idle.append(connection)
+            else:
+                connection.transport.abort()
 
     def _warmest(self, count: int, now: float) -> list[PlainConnection]:
         """So many, or as many as there are."""

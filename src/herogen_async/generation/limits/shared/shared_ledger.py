@@ -17,6 +17,7 @@ from herogen_async.core.clock import Clock
 from herogen_async.generation.limits.ledger import LedgerBusy
 from herogen_async.generation.limits.shared.ledger_record import (
     MOST_BYTES,
+    UNKNOWN_BOOT,
     Record,
     of_one_boot,
     packed,
@@ -56,6 +57,7 @@ class SharedLedger:
         self._clock = clock
         self._boot = this_boot() if boot is None else boot
         self._held = False
+        self._written: tuple[bytes, Record] = b"", (UNKNOWN_BOOT, 0.0, 0.0, ())  # last, by this one
         self._looked_s = self._not_before_s = _NEVER_S
         self._wall_ahead_s = 0.0
         self._forks = _forks
@@ -72,7 +74,8 @@ class SharedLedger:
     def acquire(self, now: float) -> tuple[float, tuple[float, ...]] | None:
         """Take the lock; the seconds since the last write and what was written, None when nothing usable is there.
 
-        `now` is in seconds, of the clock's `now()`. Raises LedgerBusy when somebody kept the lock for 2 ms, OSError
+        Where this one was the last to write, it is the very tuple that it gave. `now` is in seconds, of the clock's
+        `now()`. Raises LedgerBusy when somebody kept the lock for 2 ms, OSError
         when the file can't be read or locked any more; nothing is held then.
         """
         if not 0.0 <= now - self._looked_s < FILE_CHECK_S or self._forks != _forks:
@@ -85,7 +88,8 @@ class SharedLedger:
             self._insist()
         self._held = True
         try:
-            before = unpacked(pread(self._descriptor, MOST_BYTES, 0))
+            data, (written, record) = pread(self._descriptor, MOST_BYTES, 0), self._written
+            before = record if written and data.startswith(written) else unpacked(data)
         except BaseException:
             self._let_go()
             raise
@@ -103,7 +107,10 @@ class SharedLedger:
             if values is not None:
                 # Never back in time: the next one would count again what somebody has been given already.
                 at_s = now if now > self._not_before_s else self._not_before_s
-                self._write(packed(self._boot, at_s, at_s + self._wall_ahead_s, values))
+                record = self._boot, at_s, at_s + self._wall_ahead_s, values
+                data = packed(*record)
+                self._write(data)
+                self._written = data, record
         finally:
             self._let_go()
 
