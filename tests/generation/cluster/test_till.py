@@ -214,3 +214,15 @@ def test_what_was_lacking_while_a_block_was_on_its_way_is_no_reason_to_give_it_b
     told, _ = one.admission.tell(0.55, 64)
     assert 2 == one.admission.left.requests
     assert orders.grant.requests - 3 == told.back.requests
+
+
+def test_what_tokens_were_used_is_told_of_each_call() -> None:
+    """Where tokens are granted no call is settled without saying what it used; where they are not, it is."""
+    for limits, is_settled in ((Limits(tpm=60_000), False), (Limits(rpm=6_000), True)):
+        till = Till(BlockAdmission(0.0, limits), 64)
+        one = Spender(till, 1)
+        one.spend(0.0)
+        one.exchange(1.0)
+        ticket = one.admission.reserve(100, 1.0)
+        assert isinstance(ticket, Ticket)
+        assert is_settled == one.admission.settle_plainly([ticket], [25])

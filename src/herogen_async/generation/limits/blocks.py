@@ -227,8 +227,8 @@ class GrantedAdmission(Admission):
             self.settle(ticket, Charge.ANSWERED, now, used=used)
 
     def settle_plainly(self, tickets: Sequence[Ticket], prompts: Sequence[object]) -> bool:
-        # Else what each used is told to home.
-        is_settled = self.terms.is_free and super().settle_plainly(tickets, prompts)
+        # Of tokens that are granted what was not used goes back, so home is told of each.
+        is_settled = not self.terms.counts_tokens and super().settle_plainly(tickets, prompts)
         if is_settled:
             self._told.answered += len(tickets)
         return is_settled
