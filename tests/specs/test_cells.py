@@ -24,6 +24,7 @@ from herogen_async.specs.sources.cells import (
     Cells,
     cells_from,
     facet_places,
+    facet_strides,
     is_product,
     longest_values,
     moves,
@@ -241,6 +242,17 @@ def test_only_their_room_knows_that_cells_are_a_grid() -> None:
         if module.startswith("herogen_async.specs.sources.grid")
     }
     assert {"specs/sources/cells"} == knowing
+
+
+def test_strides_say_which_value_a_cell_has() -> None:
+    """Of a whole grid in its order; of any other nothing is said."""
+    attributes = {"age": ["1", "2"], "power": ["a", "b", "c"]}
+    cells = cells_from(attributes)
+    strides = facet_strides(cells)
+    for index in range(cells.size):
+        found = {name: attributes[name][index // stride % count] for name, (stride, count) in strides.items()}
+        assert cells.cell(index) == found
+    assert {} == facet_strides(cells_from(attributes, 7))
 
 
 # -- shuffled --------------------------------------------------------------------------------------------------------

@@ -17,8 +17,7 @@ from herogen_async.core.likeness import nearest
 from herogen_async.data.row_pages.journal_index import JournalIndex
 from herogen_async.data.row_pages.row_arrays import Numbers
 from herogen_async.specs.plan.index_set import PAGE_BYTES
-from herogen_async.specs.sources.cells import Cells, facets_at, is_product
-from herogen_async.specs.sources.grid import Grid
+from herogen_async.specs.sources.cells import Cells, facet_strides, facets_at, is_product
 
 Accepted = Callable[[Numbers], Numbers]  # which of some rows are accepted
 
@@ -161,9 +160,9 @@ class _CellPlaces:
         self._cells = cells
         self._names = names
         self._sizes = [len(cells.facets[name]) for name in names]
-        axes = {name: (stride, length) for name, _, stride, length in cells.axes} if isinstance(cells, Grid) else {}
+        strides = facet_strides(cells)
         # Strides past 64 bits are no numbers of an array.
-        self._axes = [axes[name] for name in names] if axes and cells.size < _LARGEST else []
+        self._axes = [strides[name] for name in names] if strides and cells.size < _LARGEST else []
         self._tables: list[dict[str, int]] = []
         self._known: Numbers = np.empty(0, np.int64)
         self._places: Numbers = np.empty((0, len(names)), np.int32)

@@ -257,6 +257,13 @@ def facets_at(cells: Cells, index: int) -> dict[str, str]:
         return cells.identity(index)
 
 
+def facet_strides(cells: Cells) -> Mapping[str, tuple[int, int]]:
+    """(stride, number of values) by attribute, where the place of a cell's value is `index // stride % values`; empty
+    where it can't be told from the index alone.
+    """
+    return {name: (stride, length) for name, _, stride, length in cells.axes} if isinstance(cells, Grid) else {}
+
+
 def facet_places(cells: Cells) -> Callable[[int], list[int]]:
     """What gives, for the index of a cell, the place of its value among those of each facet; -1 where it has none."""
     tables = [(name, {value: place for place, value in enumerate(values)}) for name, values in cells.facets.items()]
