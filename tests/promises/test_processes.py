@@ -6,6 +6,7 @@ is in tests/generation/cluster.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -206,6 +207,17 @@ def test_workers_that_can_not_start_park_the_run(tmp_path: Path, monkeypatch: py
         assert not server.asked
     assert (3, "the worker processes end by themselves") == (report.exit_code, report.reason)
     assert 2 + FRUITLESS_STARTS == report.workers["lost"]
+
+
+def test_a_worker_that_a_nameless_signal_has_ended_is_replaced(tmp_path: Path) -> None:
+    """A real-time signal without a name ends a worker as any other does: another is started, and the run ends."""
+    with ProcessRun(tmp_path, SPEC) as run:
+        run.start()
+        run.until_asked(100)
+        os.kill(run.workers()[0], signal.SIGRTMIN + 3)
+        code, report = run.end()
+        assert (0, 400, 1) == (code, report["done"], report["workers"]["replaced"])
+        assert f"(signal {signal.SIGRTMIN + 3})" in run.said
 
 
 @pytest.mark.parametrize(
