@@ -181,9 +181,12 @@ def test_ctl_steers_all_workers(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("--concurrency", "auto"), "can't find the best --concurrency"),
-        (("--window", "1s"), "can't keep --window"),
+        (("--window", "1s"), "can't keep --window\n  fix: use --processes 1"),
         (("--preview", "3"), "too few rows"),
-        (("--base-url", "http://127.0.0.1:9/v1"), "ask one server of a model"),
+        (
+            ("--base-url", "http://127.0.0.1:9/v1"),
+            "ask one server of a model\n  fix: give one --base-url, or use --processes 1",
+        ),
     ],
 )
 def test_what_workers_can_not_do_is_refused_before_anything_is_asked(
