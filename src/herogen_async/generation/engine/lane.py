@@ -349,8 +349,7 @@ class Lane(Generic[C]):
             self.counters.parked = self.counters.parked or park.message
         else:  # which says what it means for the server: a used-up budget, say, nothing
             held, self._held = [pending for _, pending, _ in self._held], []
-            whole = self._group.parked(self, park, held, looks=error is not None)
-            if whole is None:
+            if (whole := self._group.parked(self, park, held, looks=error is not None)) is None:
                 return
             park = whole
         (self._group or self).close()
