@@ -6,6 +6,7 @@ is in tests/generation/cluster.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -180,9 +181,12 @@ def test_ctl_steers_all_workers(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("--concurrency", "auto"), "can't find the best --concurrency"),
-        (("--window", "1s"), "can't keep --window"),
+        (("--window", "1s"), "can't keep --window\n  fix: use --processes 1"),
         (("--preview", "3"), "too few rows"),
-        (("--base-url", "http://127.0.0.1:9/v1"), "ask one server of a model"),
+        (
+            ("--base-url", "http://127.0.0.1:9/v1"),
+            "ask one server of a model\n  fix: give one --base-url, or use --processes 1",
+        ),
     ],
 )
 def test_what_workers_can_not_do_is_refused_before_anything_is_asked(
@@ -206,6 +210,17 @@ def test_workers_that_can_not_start_park_the_run(tmp_path: Path, monkeypatch: py
         assert not server.asked
     assert (3, "the worker processes end by themselves") == (report.exit_code, report.reason)
     assert 2 + FRUITLESS_STARTS == report.workers["lost"]
+
+
+def test_a_worker_that_a_nameless_signal_has_ended_is_replaced(tmp_path: Path) -> None:
+    """A real-time signal without a name ends a worker as any other does: another is started, and the run ends."""
+    with ProcessRun(tmp_path, SPEC) as run:
+        run.start()
+        run.until_asked(100)
+        os.kill(run.workers()[0], signal.SIGRTMIN + 3)
+        code, report = run.end()
+        assert (0, 400, 1) == (code, report["done"], report["workers"]["replaced"])
+        assert f"(signal {signal.SIGRTMIN + 3})" in run.said
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
+from herogen_async.core.clock import run_virtual
 from herogen_async.core.limits import Limits, Reading
-from herogen_async.generation.cluster.messages import LaneTold
+from herogen_async.generation.cluster.messages import LaneOrders
 from herogen_async.generation.cluster.till import Till
 from herogen_async.generation.limits import (
     BlockAdmission,
@@ -21,8 +22,16 @@ from herogen_async.generation.limits import (
     Used,
 )
 from herogen_async.generation.limits.blocks import VALID_S
+from support.cluster_rig import Cluster
+from support.runs import small_spec
 
 EVERY_S = 0.05
+
+
+def exchanged(till: Till, worker: int, told: Told, want: CallsWanted, now: float) -> LaneOrders:
+    """What `worker` is granted when it tells that, and wants that."""
+    till.take_in(worker, told, now)
+    return till.grant(worker, want, now)
 
 
 class Spender:
@@ -39,7 +48,7 @@ class Spender:
 
     def exchange(self, now: float) -> None:
         told, want = self.admission.tell(now, 64)
-        orders = self._till.exchange(self._number, LaneTold(told, want), now)
+        orders = exchanged(self._till, self._number, told, want, now)
         self.admission.take(orders.grant, orders.terms, now)
 
     def spend(self, now: float, most: int = 64) -> int:
@@ -117,7 +126,7 @@ def test_a_block_lapses_and_goes_back() -> None:
     assert bucket is not None
     before = bucket.granted
     told, want = one.admission.tell(3.0, 64, gives_back=True)
-    till.exchange(1, LaneTold(told, want), 3.0)
+    exchanged(till, 1, told, want, 3.0)
     assert before - held == bucket.granted
 
 
@@ -137,10 +146,25 @@ def test_a_budget_is_never_passed_and_a_dead_workers_block_counts_as_spent() -> 
     till.lose(1)
     assert spent + held / 10**12 == pytest.approx(budget.spent_usd)
     told, want = second.admission.tell(0.1, 64, gives_back=True)
-    till.exchange(2, LaneTold(told, want), 0.1)
+    exchanged(till, 2, told, want, 0.1)
     till.close(2)
     assert spent + held / 10**12 == pytest.approx(budget.spent_usd)
     assert not budget.is_reserved
+
+
+def test_what_is_in_the_rows_is_not_remembered_beside_them() -> None:
+    """When a run by workers has ended, all that its answers cost is in its rows: no later session counts it twice."""
+    spec = small_spec(values=40, repeats=2)
+    cluster = Cluster(Random(1), spec, budget_usd=1e9, longest_s=0.05)
+
+    async def whole_run() -> None:
+        await cluster.start_home()
+        assert cluster.home is not None
+        assert cluster.plan.rows == cluster.home.counters.done == len(cluster.disk)
+        await cluster.end()
+
+    run_virtual(whole_run())
+    assert 0 == cluster.page
 
 
 def test_a_refusal_closes_the_gate_for_all() -> None:
@@ -186,7 +210,7 @@ def test_few_calls_go_at_first_where_no_limit_is_known() -> None:
     for worker in (1, 2):
         till.open(worker)
     assert [8, 8] == [till.share(worker) for worker in (1, 2)]
-    till.exchange(1, LaneTold(Told(answered=200), CallsWanted()), 0.0)
+    till.take_in(1, Told(answered=200), 0.0)
     assert [50, 50] == [till.share(worker) for worker in (1, 2)]
 
 
@@ -207,7 +231,7 @@ def test_what_was_lacking_while_a_block_was_on_its_way_is_no_reason_to_give_it_b
     assert 0 == one.spend(0.0)
     told, want = one.admission.tell(0.5, 64)
     assert 0 == one.spend(0.5)  # the frame is on its way
-    orders = till.exchange(1, LaneTold(told, want), 0.5)
+    orders = exchanged(till, 1, told, want, 0.5)
     assert orders.grant.requests > 3
     one.admission.take(orders.grant, orders.terms, 0.5)
     assert 1 == one.spend(0.5, most=1)

@@ -143,6 +143,14 @@ def test_a_server_that_refuses_is_told_and_the_others_do_its_share(
     assert "none of the 2 servers answers: HTTP 401 (invalid_api_key): no such key" == report.reason
 
 
+def test_a_used_up_budget_says_nothing_of_the_servers(servers: tuple[FakeServer, FakeServer], tmp_path: Path) -> None:
+    """A run that parks for want of money calls none of its servers down: they have answered all along."""
+    spec = small_spec(values=40, repeats=1, sampling={"max_tokens": 20})
+    report = run(tmp_path / "r", *servers, spec=spec, price="100,100", budget_usd=0.1, concurrency=4)
+    assert ("parked", True) == (report.state, 0 < report.done < 80)
+    assert [("running", None)] * 2 == [(lane["state"], lane["reason"]) for lane in report.lanes.values()]
+
+
 def test_a_server_of_another_model_is_refused_before_anything_is_asked(
     servers: tuple[FakeServer, FakeServer], tmp_path: Path
 ) -> None:

@@ -30,7 +30,6 @@ from herogen_async.generation.cluster.members import Member, Members
 from herogen_async.generation.cluster.messages import (
     PROTOCOL,
     Frame,
-    LaneTold,
     MessageError,
     Orders,
     SharedRun,
@@ -234,6 +233,8 @@ class Home(Hub):
             if said.prints != self._shared.prints:
                 self._lose(known, "was refused: it would ask another plan or model", is_replaced=False)
                 return
+        if known.is_at_work:  # before what it brings is written: that settles what is booked here
+            self._tills.take_in(worker, said.lanes, now)
         rows, failures = said.before
         is_next = (rows, failures) == (known.brought, known.failed)  # else a home before this one has had the rest
         if is_next:
@@ -268,7 +269,7 @@ class Home(Hub):
         kept = self._lines.kept(worker.number)
         orders = Orders(said.number, self._shared.first, kept.rows, kept.failures, end="drain")
         if worker.is_at_work and said.is_last:
-            self._take_back(worker, said.lanes, now)
+            self._take_back(worker)
         elif worker.is_at_work:
             orders = self._orders(worker, said, orders, now)
         worker.last = message_bytes(orders)
@@ -284,7 +285,7 @@ class Home(Hub):
         elif self._pending <= 0:
             end = "done"
         is_open = end is None and not self.paused
-        lanes = self._tills.exchange(worker.number, said.lanes, now, is_open=is_open)
+        lanes = self._tills.grant(worker.number, said.lanes, now, is_open=is_open)
         span = None
         if said.wants_span and end is None and (rows := self._lent(worker, now)) is not None:
             span = self._half_done.span(self._desk.pending_of(rows))
@@ -294,9 +295,8 @@ class Home(Hub):
         beat = worker.beat
         return self._desk.lend(worker.number, now, is_idle=not (beat.left or beat.in_flight or beat.waiting))
 
-    def _take_back(self, worker: Member, lanes: list[LaneTold], now: float) -> None:
+    def _take_back(self, worker: Member) -> None:
         """It ends by itself, and has told all."""
-        self._tills.exchange(worker.number, lanes, now, is_open=False)
         self._tills.close(worker.number)
         worker.has_ended = True
         worker.leave()

@@ -102,8 +102,7 @@ class LocalPlacer(Placer):
             pass
         finally:
             child.pipe.close()
-            code = child.process.wait()
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            how = _how_it_ended(child.process.wait())
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._is_gone, child, how)
 
@@ -116,3 +115,12 @@ class LocalPlacer(Placer):
     def _is_gone(self, child: _Child, how: str) -> None:
         child.is_gone.set()
         self._hub.ended(child.number, how)
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:  # most real-time signals have no name
+        return f"signal {-code}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from herogen_async.core.errors import ParkReason
 from herogen_async.generation.cluster.messages import LaneOrders, LaneTold
 from herogen_async.generation.engine import Counters
-from herogen_async.generation.limits import BlockAdmission, Budget, Grant
+from herogen_async.generation.limits import BlockAdmission, Budget, CallsWanted, Grant, Told
 from herogen_async.generation.limits.call_admission import FIRST_IN_FLIGHT
 from herogen_async.generation.limits.token_bucket import BURST_S
 from herogen_async.generation.retry import Park, day_limit_park
@@ -47,10 +47,23 @@ class Till:
         """`worker` takes part."""
         self._accounts[worker] = _Account()
 
-    def exchange(self, worker: int, said: LaneTold, now: float, *, is_open: bool = True) -> LaneOrders:
-        """Take in what `worker` tells, and grant what it may have of what it wants. `is_open`: anything is granted."""
-        self._take_in(worker, said, now)
-        account, want, grant = self._accounts[worker], said.want, Grant()
+    def take_in(self, worker: int, told: Told, now: float) -> None:
+        """What `worker` tells; before the answers that it brings with it are written (`Budget.written`)."""
+        account, budget = self._accounts[worker], self.admission.budget
+        self._answered += told.answered
+        if self.admission.terms(now).is_free:
+            self.admission.pace.sent(now, told.sent)
+        self.admission.take_in(told, now)
+        rows, lost, held = told.account
+        if budget is not None:
+            budget.book_others(
+                held=held - account.held, rows=rows - account.rows, lost=lost - account.lost, answers=told.answered
+            )
+        account.rows, account.lost, account.held = rows, lost, held
+
+    def grant(self, worker: int, want: CallsWanted, now: float, *, is_open: bool = True) -> LaneOrders:
+        """What `worker` may have of what it wants. `is_open`: anything is granted."""
+        account, grant = self._accounts[worker], Grant()
         if want.requests:
             account.wanted_s = now
         terms = self.admission.terms(now)
@@ -99,19 +112,6 @@ class Till:
         """Whether a worker waits for that."""
         return why in self._waiting.values()
 
-    def _take_in(self, worker: int, said: LaneTold, now: float) -> None:
-        account, told, budget = self._accounts[worker], said.told, self.admission.budget
-        self._answered += told.answered
-        if self.admission.terms(now).is_free:
-            self.admission.pace.sent(now, told.sent)
-        self.admission.take_in(told, now)
-        rows, lost, held = told.account
-        if budget is not None:
-            budget.book_others(
-                held=held - account.held, rows=rows - account.rows, lost=lost - account.lost, answers=told.answered
-            )
-        account.rows, account.lost, account.held = rows, lost, held
-
     def _sharing(self, now: float) -> int:
         return sum(now - account.wanted_s <= WANTS_FOR_S for account in self._accounts.values()) or 1
 
@@ -149,9 +149,16 @@ class Tills:
             till.open(worker)
         return [till.orders(worker, now) for till in self._tills]
 
-    def exchange(self, worker: int, said: Sequence[LaneTold], now: float, *, is_open: bool) -> list[LaneOrders]:
-        """Take in what `worker` tells of each target, and grant what it may have there."""
-        return [till.exchange(worker, each, now, is_open=is_open) for till, each in zip(self._tills, said, strict=True)]
+    def take_in(self, worker: int, said: Sequence[LaneTold], now: float) -> None:
+        """What `worker` tells of each target, as `Till.take_in` says."""
+        for till, each in zip(self._tills, said, strict=True):
+            till.take_in(worker, each.told, now)
+
+    def grant(self, worker: int, said: Sequence[LaneTold], now: float, *, is_open: bool) -> list[LaneOrders]:
+        """What `worker` may have at each target of what it wants there."""
+        return [
+            till.grant(worker, each.want, now, is_open=is_open) for till, each in zip(self._tills, said, strict=True)
+        ]
 
     def close(self, worker: int) -> None:
         """`worker` has ended, and has given back what it held."""

@@ -345,13 +345,13 @@ class Lane(Generic[C]):
         self.feed.retry(pending, after_s)
 
     def _park(self, park: Park, error: EndpointError | None) -> None:
-        if self._group is not None:
+        if self._group is None:
+            self.counters.parked = self.counters.parked or park.message
+        else:  # which says what it means for the server: a used-up budget, say, nothing
             held, self._held = [pending for _, pending, _ in self._held], []
-            whole = self._group.parked(self, park, held, looks=error is not None)
-            if whole is None:
+            if (whole := self._group.parked(self, park, held, looks=error is not None)) is None:
                 return
             park = whole
-        self.counters.parked = self.counters.parked or park.message
         (self._group or self).close()
         self._sink.parked(park, error)
 

@@ -54,7 +54,7 @@ class Unmoved(Resizable):
 
 def check_processes(request: RunRequest, plan: Plan, targets: Sequence[LaneTarget], *, hears_calls: bool) -> None:
     """InputError where worker processes can't ask this run."""
-    alone = "run it with one process"
+    alone = "use --processes 1"  # named, since a resumed run has several without the option
     settings, key = request.settings, None if request.server is None else request.server.api_key
     is_auto = "auto" in (settings.concurrency, *(own.get("concurrency") for own in settings.by_column.values()))
     reasons = (
@@ -69,7 +69,7 @@ def check_processes(request: RunRequest, plan: Plan, targets: Sequence[LaneTarge
         (
             any(target.address is not None for target in targets),
             "worker processes ask one server of a model",
-            "give one --base-url, or run it with one process",
+            f"give one --base-url, or {alone}",
         ),
         (is_auto, "several processes can't find the best --concurrency", "give a number, e.g. --concurrency 256"),
         (settings.window_s is not None, "several processes can't keep --window", alone),
