@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from herogen_async import assemble, finetune
+from herogen_async.core.errors import InputError
 from herogen_async.generation.run_folder import RunFolder
 from herogen_async.specs.spec import Spec
 from herogen_async.tune.evaluation import evaluate_tuned
 from herogen_async.tune.finetune import finetune_looks
 from herogen_async.tune.finetune.service_words import seconds_since_1970
+from herogen_async.view.web.tune_commands import StartedCommand
 from support.fake_server import FakeServer
 from support.kept_finetunes import AT, LocalTune, begun
 from support.page_client import PageClient, served_page
@@ -330,6 +332,38 @@ def test_a_command_is_started_as_it_was_shown(page: PageClient, run: WrittenRun)
     assert (0, "herogen-async assemble heroes --split 0.2") == (done["exit_code"], done["command"]), done["lines"]
     assert any("23 of 23 answers" in line for line in done["lines"])
     assert 23 == told(page)["dataset"]["rows"]
+    assert ["assemble", "finetune"] == told(page)["starts"]
+
+
+def test_two_pages_that_start_at_once_start_one_command(run: WrittenRun) -> None:
+    """Two tabs, or an impatient hand: the second is refused while the first one's process is being made."""
+
+    async def both() -> tuple[list[object], dict[str, Any]]:
+        command = StartedCommand()
+        words = "herogen-async assemble heroes"
+        starts = await asyncio.gather(command.start(words), command.start(words), return_exceptions=True)
+        async with asyncio.timeout(30):
+            while (seen := command.told()) is None or seen["exit_code"] is None:
+                await asyncio.sleep(0.02)
+        return list(starts), seen
+
+    (first, second), seen = asyncio.run(both())
+    assert first is None
+    assert isinstance(second, InputError)
+    assert "still at work" in second.message
+    assert 0 == seen["exit_code"], seen["lines"]
+    assert run.folder.dataset.is_dir()
+
+
+def test_a_fine_tune_that_a_service_has_is_not_gone_on_with_from_the_page(page: PageClient, run: WrittenRun) -> None:
+    """The bare command would create its job there, at a price; one on this machine may go on."""
+    assemble("heroes")
+    begun(run.path / "finetune" / "001", job_id=None, backend="openai", base_url="http://127.0.0.1:1/v1", model="m")
+    assert "herogen-async finetune heroes" == told(page)["commands"]["finetune"]
+    status, refused = start(page, "finetune")
+    assert (400, True) == (status, "not started from the page" in refused["error"])
+    assert ["assemble"] == told(page)["starts"]
+    begun(run.path / "finetune" / "002", job_id=None)
     assert ["assemble", "finetune"] == told(page)["starts"]
 
 
