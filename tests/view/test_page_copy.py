@@ -30,7 +30,7 @@ from support.runs import herogen
 SPEC = Spec(name="s", attributes={"age": ["20", "30"], "who": ["man", "woman"]}, repeats=100, prompt="A {age} {who}")
 JUDGED = {
     "hero": {"prompt": "A {level} hero of {topic}"},
-    "judge": {"prompt": "Score [{hero}]", "answer": {"score": {"type": "integer"}, "why": "string"}},
+    "judge": {"prompt": "Score [{hero}]", "answer": {"score": {"type": "number"}, "why": "string"}},
 }
 
 
@@ -88,6 +88,23 @@ def test_nothing_is_overwritten(run: WrittenRun, tmp_path: Path) -> None:
     (tmp_path / ".new.unfinished" / "rows-7.js").write_bytes(b"old")
     write_copy(run.folder, tmp_path / "new")
     assert "rows-7.js" not in files_of(tmp_path / "new")
+
+
+def test_a_name_that_no_folder_can_have_is_told(run: WrittenRun, tmp_path: Path) -> None:
+    """As whatever else can't be written."""
+    with pytest.raises(DiskError, match="can't be written: File name too long"):
+        write_copy(run.folder, tmp_path / ("x" * 300))
+
+
+def test_a_file_of_rows_that_was_cut_off_is_told(run: WrittenRun, tmp_path: Path) -> None:
+    """The page does not wait for it, and shows the rows of the other files."""
+    write_copy(run.folder, tmp_path / "copy")
+    rows = tmp_path / "copy" / "rows-1.js"
+    rows.write_bytes(rows.read_bytes()[:-9])
+    with opened_browser() as page:
+        tab = opened(page, tmp_path / "copy", "/one/rows/150")
+        tab.wait_for_selector(".trouble >> text=rows-1.js is damaged", timeout=5000)
+        opened(page, tmp_path / "copy", "/one/rows/5").wait_for_selector(".row-panel >> text=row 5", timeout=5000)
 
 
 def test_a_disk_that_fails_leaves_nothing(run: WrittenRun, tmp_path: Path) -> None:
@@ -212,7 +229,7 @@ QUERIES = (
     "order=least:length&state=done",
     "accepted=yes&order=most:judge.score",
     "accepted=no",
-    "figure=judge.score&least=2&most=4&order=least:latency",
+    "figure=judge.score&least=0.1&most=0.3&order=least:latency",
     "finish=length",
     "kind=server",
     "kind=internal",
@@ -229,11 +246,11 @@ QUERIES = (
 @pytest.mark.timeout(180)
 def test_a_copy_finds_the_rows_that_the_page_finds(tmp_path: Path) -> None:
     """By each filter, in each order; its progress and a row whole are there, and it opens where it was."""
-    made = ColumnRun(tmp_path / "one", maths(JUDGED, keep="judge.score >= 3", best_of={}, repeats=40))
+    made = ColumnRun(tmp_path / "one", maths(JUDGED, keep="judge.score >= 0.3", best_of={}, repeats=40))
 
     def answer(call: Any) -> Any:
         if call.column == "judge":
-            return None if call.index % 11 == 0 else json.dumps({"score": call.index % 6, "why": "because"})
+            return None if call.index % 11 == 0 else json.dumps({"score": call.index % 6 / 10, "why": "because"})
         text = "the same" if call.index % 7 == 0 else f"an Answer {call.index} " * (call.index % 13)
         return completion(text, finish_reason="length" if call.index % 5 == 0 else "stop")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 
 from herogen_async import assemble, finetune
-from herogen_async.generation.run_folder import RunFolder
 from herogen_async.specs.spec import Spec
 from herogen_async.tune.evaluation import evaluate_tuned
 from herogen_async.tune.finetune import finetune_looks
@@ -272,92 +270,3 @@ def test_the_data_set_is_told_and_when_it_is_older_than_its_rows(page: PageClien
 
 
 # What the page starts.
-
-
-def start(page: PageClient, name: str, command: str | None = None) -> tuple[int, Any]:
-    shown = told(page)["commands"].get(name, "")
-    return page.post("/api/run/heroes/tune/start", {"name": name, "command": command or shown})
-
-
-def ready(page: PageClient) -> None:
-    """Its journal has been read: how many answers there are is known."""
-    page.get("/api/run/heroes/about")
-
-
-def ended(page: PageClient) -> dict[str, Any]:
-    end = time.monotonic() + 30
-    while (started := told(page)["started"])["exit_code"] is None:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return dict(started)
-
-
-def test_the_commands_are_those_that_fit_the_run(page: PageClient, run: WrittenRun) -> None:
-    """What was cut off is trimmed, few rows get more passes, and a second model is a new one."""
-    ready(page)
-    assert {
-        "assemble": "herogen-async assemble heroes --split 0.2",
-        "finetune": "herogen-async finetune heroes --backend local --epochs 8",
-        "evaluate": "herogen-async finetune heroes --eval",
-    } == told(page)["commands"]
-    run.write([run.answer(23, "A hero who never", "length")])
-    LocalTune(run.path).recorded()
-    page.get("/api/run/heroes/rows")
-    commands = told(page)["commands"]
-    assert "herogen-async assemble heroes --truncated trim --split 0.2" == commands["assemble"]
-    assert commands["finetune"].endswith("--epochs 8 --new")
-    assert "herogen-async finetune heroes --backend local --eval" == commands["evaluate"]
-
-
-def test_the_page_of_one_run_calls_it_by_its_name(run: WrittenRun, tmp_path: Path) -> None:
-    """As `run --view` serves it, by its whole path; a run that lies elsewhere is called by that."""
-    with served_page(RunFolder(run.path.absolute())) as page:
-        assert "heroes" == told(page)["argument"]
-    shutil.move(run.path, tmp_path / "elsewhere")
-    with served_page(RunFolder(tmp_path / "elsewhere")) as page:
-        assert str(tmp_path / "elsewhere") == page.get("/api/run/elsewhere/tune")["argument"]
-
-
-def test_a_command_is_started_as_it_was_shown(page: PageClient, run: WrittenRun) -> None:
-    """What it says and how it ended is told; one at a time."""
-    ready(page)
-    assert ["assemble"] == told(page)["starts"]
-    status, answer = start(page, "assemble")
-    assert (200, None) == (status, answer["started"]["exit_code"])
-    status, refused = start(page, "assemble")
-    assert (400, True) == (status, "still at work" in refused["error"])
-    done = ended(page)
-    assert (0, "herogen-async assemble heroes --split 0.2") == (done["exit_code"], done["command"]), done["lines"]
-    assert any("23 of 23 answers" in line for line in done["lines"])
-    assert 23 == told(page)["dataset"]["rows"]
-    assert ["assemble", "finetune"] == told(page)["starts"]
-
-
-def test_a_command_that_fails_says_why(page: PageClient, run: WrittenRun) -> None:
-    """Its words and its exit code, as in a terminal."""
-    ready(page)
-    run.folder.segment(0).write_bytes(b"")
-    start(page, "assemble")
-    done = ended(page)
-    assert 0 != done["exit_code"]
-    assert any("fix:" in line for line in done["lines"])
-
-
-@pytest.mark.parametrize(
-    ("name", "command", "wrong"),
-    [
-        ("assemble", "herogen-async assemble other", "has changed since it was shown"),
-        ("assemble", "herogen-async assemble heroes --split 0.1; rm -r /", "has changed since it was shown"),
-        ("finetune", None, "not started from the page"),
-        ("evaluate", None, "not started from the page"),
-        ("run", "herogen-async run", "not started from the page"),
-    ],
-)
-def test_nothing_else_is_started(page: PageClient, tmp_path: Path, name: str, command: str | None, wrong: str) -> None:
-    """No words of a page's own; nothing without a data set; and nothing that asks a service, which may cost."""
-    ready(page)
-    tuned_model(tmp_path, "http://127.0.0.1:1/v1")
-    status, refused = start(page, name, command)
-    assert (400, True) == (status, wrong in refused["error"])
-    assert told(page)["started"] is None
-    assert 403 == page.post("/api/run/heroes/tune/start", {"name": name}, Origin="http://evil.example")[0]

@@ -36,7 +36,7 @@ class JournalIndex:
         self.failures = LinePlaces()  # of failed calls: segment 0 stands for the file of failures
         self.kinds: Counter[str] = Counter()  # of the failures that there were
         self.arrived: array[int] = array("Q")  # calls whose lines came since the first reading, in that order
-        self.answered_late = 0  # calls that had failed, since the first reading
+        self.outdated = 0  # failures that count no more: their calls were answered since, or failed anew
         self.ends: dict[Path, int] = {}  # up to where each file was read
         self._fold = Fold(self.lineage, self.places)
 
@@ -103,7 +103,7 @@ class JournalIndex:
         if standing == "counts" and place is not None:
             self.arrived.append(place)
             if place in self.found.failed:
-                self.answered_late += 1
+                self.outdated += 1
             self.found.failed.discard(place)
             self.failures.discard(place)
         return standing not in ("replaced", "double", "stale") or len(self.lineage.eras) == self.plan.calls_a_row == 1
@@ -112,7 +112,9 @@ class JournalIndex:
         self._fold.failure(record)
         index = self.lineage.index_of(record)
         if index is not None and index in self.found.failed:
-            self.failures.discard(index)
+            if index in self.failures:
+                self.outdated += 1
+                self.failures.discard(index)
             self.failures.put(index, 0, offset)
             self.kinds[str(record.get("kind"))] += 1
 

@@ -48,7 +48,7 @@ class RowPages:
         self._folder = folder
         self._known: KnownRows | None = None
         self._selections: dict[RowFilter, RowSelection] = {}
-        self._read_late = 0
+        self._outdated = 0
         self.marks = RowMarks(folder)
         self.findings = RowFindings(folder)
 
@@ -74,14 +74,14 @@ class RowPages:
         self.marks.read()
         self.findings.read()
         if self._known is not None and self._known.read_on():
-            if self.index.answered_late != self._read_late:  # what had failed leaves a selection again
-                self._read_late = self.index.answered_late
+            if self.index.outdated != self._outdated:  # what was found by such a failure leaves a selection again
+                self._outdated = self.index.outdated
                 self._selections.clear()
             return
         fresh = JournalIndex(self._folder)
         fresh.read_all()
         self._known = KnownRows(fresh, self.marks, self.findings)
-        self._read_late = 0
+        self._outdated = fresh.outdated
         self._selections.clear()
 
     def find(

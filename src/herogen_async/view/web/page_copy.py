@@ -66,12 +66,12 @@ def write_copy(run: RunFolder, target: Path) -> PageCopy:
     It is made beside it and renamed when it is whole. Raises InputError, RunFolderError, DamageError, DiskError.
     """
     target = target.absolute()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise InputError(
-            f"{str(target)!r} already exists", fix="choose a new folder with --bundle; nothing is overwritten"
-        )
     made = target.with_name(f".{target.name}.unfinished")
     try:
+        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+            raise InputError(
+                f"{str(target)!r} already exists", fix="choose a new folder with --bundle; nothing is overwritten"
+            )
         shutil.rmtree(made, ignore_errors=True)  # of a write that was killed
         made.mkdir(parents=True)
         writing = _Writing(OpenRun(run, run.path.resolve().name), made)

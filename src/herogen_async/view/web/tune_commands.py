@@ -65,14 +65,24 @@ class StartedCommand:
         self._lines: deque[str] = deque(maxlen=_LINES)
         self._exit_code: int | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._is_starting = False
 
     async def start(self, command: str) -> None:
         """Start one of `way_commands`. Raises InputError while another is at work, and where it can't be started."""
         if self._is_at_work:
             raise InputError(f"{self._command!r} is still at work", fix="wait for its end")
+        # Set before anything is waited for: two pages that start at once start one.
+        self._is_starting, self._command, self._exit_code = True, command, None
+        self._lines.clear()
+        try:
+            self._reading = asyncio.ensure_future(self._read(await self._started(command)))
+        finally:
+            self._is_starting = False
+
+    async def _started(self, command: str) -> asyncio.subprocess.Process:
         words = shlex.split(command)
         try:
-            child = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
                 "-m",
@@ -84,10 +94,8 @@ class StartedCommand:
                 stderr=asyncio.subprocess.STDOUT,
             )
         except OSError as error:
+            self._command = ""
             raise InputError(f"it can't be started: {error.strerror}", fix="type it in a terminal") from error
-        self._command, self._exit_code = command, None
-        self._lines.clear()
-        self._reading = asyncio.ensure_future(self._read(child))
 
     def told(self) -> dict[str, Any] | None:
         """What it is and says; None where none was started."""
@@ -97,7 +105,7 @@ class StartedCommand:
 
     @property
     def _is_at_work(self) -> bool:
-        return self._reading is not None and not self._reading.done()
+        return self._is_starting or (self._reading is not None and not self._reading.done())
 
     async def _read(self, child: asyncio.subprocess.Process) -> None:
         assert child.stdout is not None

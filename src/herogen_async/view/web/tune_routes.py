@@ -118,14 +118,18 @@ class _TunedRun:
                 is_local=is_local,
             )
             dataset = _dataset(self._folder)
-            may_tune = dataset is not None and not (latest is not None and latest.is_going)
+            # Going on with the latest is the bare command: where that one is at a service, it may cost.
+            is_elsewhere = latest is not None and stands and latest.result.backend != LOCAL
+            may_tune = dataset is not None and not (latest is not None and latest.is_going) and not is_elsewhere
+            argument = argument_of(self._folder)
             starts = [ASSEMBLE, *([FINETUNE] if may_tune else []), *([EVALUATE] if is_local else [])]
             return {
-                "argument": argument_of(self._folder),
+                "argument": argument,
                 "marks": len(self._marks),
                 "dataset": dataset,
                 "commands": commands,
-                "starts": starts,
+                # A name with control characters is quoted as shells alone read it.
+                "starts": [] if argument.startswith("$'") else starts,
                 "finetunes": [_told(each) for each in looks],
             }
 

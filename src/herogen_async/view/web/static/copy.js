@@ -22,7 +22,10 @@ const policy = globalThis.trustedTypes?.createPolicy("herogen-copy", {
 });
 
 /** What each file of rows calls: with JSON as a text, for in a literal some names mean something else. */
-globalThis.herogenRows = (name, json) => waiting.get(name)?.(JSON.parse(json));
+globalThis.herogenRows = (name, json) => {
+  waiting.get(name)?.(JSON.parse(json));
+  waiting.delete(name);
+};
 
 export const canMark = false;
 export const hasView = (name) => all.views.includes(name);
@@ -58,11 +61,13 @@ function fileOf(number) {
         const script = document.createElement("script");
         waiting.set(name, resolve);
         script.src = policy?.createScriptURL(address) ?? address;
-        script.onload = () => script.remove();
-        script.onerror = () => {
+        const failed = (what, fix) => {
           held.delete(name);
-          reject(Object.assign(new Error(`${address} is missing`), { fix: "it has to lie in the folder of this page" }));
+          reject(Object.assign(new Error(`${address} ${what}`), { fix }));
         };
+        // What it hands over is there by then; of a file that was cut off on its way nothing ever comes.
+        script.onload = () => (script.remove(), waiting.has(name) && failed("is damaged", "ask for the copy again"));
+        script.onerror = () => failed("is missing", "it has to lie in the folder of this page");
         document.head.append(script);
       }).finally(() => waiting.delete(name)),
     );
@@ -118,9 +123,10 @@ function rowTest(query) {
   for (const name of ["state", "accepted"]) if (query.get(name)) tests.push((row) => row[name] === query.get(name));
   for (const name of ["finish", "kind", "finding", "mark"]) if (query.get(name)) tests.push((row) => (row[name] ?? []).includes(query.get(name)));
   const figure = query.get("figure");
-  const least = query.has("least") ? Number(query.get("least")) : -Infinity;
-  const most = query.has("most") ? Number(query.get("most")) : Infinity;
-  if (figure && (query.has("least") || query.has("most"))) tests.push(({ figures }) => figures[figure] !== undefined && figures[figure] >= least && figures[figure] <= most);
+  // Figures are numbers of 32 bits: 0.7 is none, and would be below itself.
+  const bound = (name, none) => (query.get(name) ? Math.fround(Number(query.get(name))) : none);
+  const [least, most] = [bound("least", -Infinity), bound("most", Infinity)];
+  if (figure && (query.get("least") || query.get("most"))) tests.push(({ figures }) => figures[figure] !== undefined && figures[figure] >= least && figures[figure] <= most);
   return (row) => tests.every((test) => test(row));
 }
 
