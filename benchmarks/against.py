@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import compileall
-import io
 import shlex
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -42,8 +40,8 @@ class WrongRevisionError(Exception):
 def copy_of_revision(revision: str, folder: Path) -> tuple[Path, str]:
     """(the package's parent folder, the commit) of `revision`, unpacked below `folder`. Leaves git as it was."""
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
-    with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit, "src"))) as archive:
-        archive.extractall(folder, filter="data")
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["tar", "-x", "-C", folder], input=_git("archive", "--format=tar", commit, "src"), check=True)
     return _compiled(folder / "src"), commit
 
 
