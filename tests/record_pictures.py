@@ -171,29 +171,45 @@ def in_the_browser(stage: Stage) -> Iterator[TabShot]:
         stage.screen() as screen,
         served_page() as served,
     ):
+        mixed_run(Path("runs/graded"), repeats=12)
         screen.type(
             f"herogen-async run heroes.yaml --run heroes {SERVER} --endpoint chat --budget 2 --price 1,2 --rpm 300"
         )
         screen.await_text(PANEL.format(r" 1\d\d of 294 rows"))
-        with opened_browser(1280, 720) as page:
-            page.at(served.url, "/heroes/live").tab.wait_for_selector(".uplot")
-            page.tab.wait_for_timeout(6000)  # some figures of a second each
-            yield TabShot("page_live", page.tab.screenshot())
-        with opened_browser(1280, 720, "dark") as page:
-            page.at(served.url, "/heroes/rows").tab.wait_for_selector(".filters select")
-            for key in ("j", "b", "j", "g", "5", "j", "j", "4", "k"):
-                page.tab.keyboard.press(key)
-                page.tab.wait_for_timeout(500)
-            yield TabShot("page_rows", page.tab.screenshot())
-        with opened_browser(1280, 720) as page:
-            page.at(served.url, "/heroes/rows/0/repeats").tab.wait_for_selector(".repeats .card >> nth=2")
-            page.settle()
-            yield TabShot("page_repeats", page.tab.screenshot())
+        runs, live, rows, repeats = _rows_and_progress(served, "light", keys="jbjg5jj4k")
+        yield TabShot("page_runs", runs)
+        yield TabShot("page_live", live)
+        yield TabShot("page_rows", rows)
+        yield TabShot("page_repeats", repeats)
+        runs, live, rows, repeats = _rows_and_progress(served, "dark", keys="jjj")
+        yield TabShot("page_runs_dark", runs)
+        yield TabShot("page_live_dark", live)
+        yield TabShot("page_rows_dark", rows)
+        yield TabShot("page_repeats_dark", repeats)
         with opened_browser(360, 720) as page:
             page.at(served.url, "/heroes/rows/1").tab.wait_for_selector(".card")
             yield TabShot("page_narrow", page.tab.screenshot())
         screen.key("C-c")
         screen.await_prompt()
+
+
+def _rows_and_progress(served: PageClient, scheme: str, *, keys: str) -> list[bytes]:
+    """The runs, a run's progress, its rows after some `keys`, and the rows of one cell."""
+    with opened_browser(1280, 720, scheme) as page:
+        page.at(served.url, "").tab.wait_for_selector(".run-card")
+        page.settle()
+        shots = [page.tab.screenshot()]
+        page.at(served.url, "/heroes/live").tab.wait_for_selector(".uplot")
+        page.tab.wait_for_timeout(6000)  # some figures of a second each
+        shots.append(page.tab.screenshot())
+        page.at(served.url, "/heroes/rows").tab.wait_for_selector(".filters select")
+        for key in keys:
+            page.tab.keyboard.press(key)
+            page.tab.wait_for_timeout(500)
+        shots.append(page.tab.screenshot())
+        page.at(served.url, "/heroes/rows/0/repeats").tab.wait_for_selector(".repeats .card >> nth=2")
+        page.settle()
+        return [*shots, page.tab.screenshot()]
 
 
 def looked_into(stage: Stage) -> Iterator[TabShot]:
