@@ -66,7 +66,8 @@ def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]],
 
     def run(work: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(work, 20))
+            # Only against hanging for ever: browsers of other tests give themselves priority on the same cores.
+            runner.run(asyncio.wait_for(work, 60))
 
     return run
 
