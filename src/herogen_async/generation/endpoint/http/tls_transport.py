@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from herogen_async.core.errors import ConnectionFailed, RequestTimeout
 from herogen_async.generation.endpoint.http.plain_connection import Lost, PlainConnection
@@ -25,6 +27,10 @@ from herogen_async.generation.endpoint.request_template import BuiltCall
 
 _FIRST_IDLE = 1  # connections of the Rust transport: its first calls' are not kept beside those of the loop
 _LEAST_S = 0.001
+
+
+class _Ask(Protocol):
+    async def __call__(self, *, timeout_s: float | None) -> HttpResponse: ...
 
 
 class TlsTransport(PlainTransport):
@@ -48,31 +54,33 @@ class TlsTransport(PlainTransport):
 
     async def exchange(self, method: str, url: str, body: bytes, *, timeout_s: float | None = None) -> HttpResponse:
         """Ask once: see `Transport.exchange`, and `PlainTransport` for what is sent once more."""
-        if self._is_sound and not self._is_given_up:
-            due = self._loop.time() + (self._timeout_s if timeout_s is None else timeout_s)
-            try:
-                return await super().exchange(method, url, body, timeout_s=timeout_s)
-            except ConnectionFailed as failed:
-                if failed.sent or not self._is_given_up:
-                    raise
-            timeout_s = max(due - self._loop.time(), _LEAST_S)
-        answer = await self._rust.exchange(method, url, body, timeout_s=timeout_s)
-        self._is_sound = True
-        return answer
+        by_loop = partial(super().exchange, method, url, body)
+        return await self._asked(by_loop, partial(self._rust.exchange, method, url, body), timeout_s)
 
     async def streamed(
         self, url: str, body: bytes, on_part: Callable[[bytes], None], *, timeout_s: float | None = None
     ) -> HttpResponse:
         """As `PlainTransport.streamed`; what the Rust transport asks comes as one part."""
+
+        async def whole(*, timeout_s: float | None) -> HttpResponse:
+            answer = await self._rust.exchange("POST", url, body, timeout_s=timeout_s)
+            on_part(answer.body)
+            return answer
+
+        return await self._asked(partial(super().streamed, url, body, on_part), whole, timeout_s)
+
+    async def _asked(self, by_loop: _Ask, by_rust: _Ask, timeout_s: float | None) -> HttpResponse:
+        """The answer by whichever transport is to ask, both of them within `timeout_s`."""
         if self._is_sound and not self._is_given_up:
+            due = self._loop.time() + (self._timeout_s if timeout_s is None else timeout_s)
             try:
-                return await super().streamed(url, body, on_part, timeout_s=timeout_s)
+                return await by_loop(timeout_s=timeout_s)
             except ConnectionFailed as failed:
                 if failed.sent or not self._is_given_up:
                     raise
-        answer = await self._rust.exchange("POST", url, body, timeout_s=timeout_s)
+            timeout_s = max(due - self._loop.time(), _LEAST_S)
+        answer = await by_rust(timeout_s=timeout_s)
         self._is_sound = True
-        on_part(answer.body)
         return answer
 
     def resize(self, concurrency: int) -> None:
