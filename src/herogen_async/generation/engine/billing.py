@@ -40,5 +40,5 @@ def used_of(usage: Mapping[str, Any]) -> Used | None:
     if isinstance(prompt, int) and isinstance(answer, int):
         if isinstance(total, int) and total - prompt > answer:
             answer = total - prompt
-        return Used._make((prompt, answer, usage.get("cached_tokens", 0)))
+        return Used(prompt, answer, usage.get("cached_tokens", 0))
     return Used(0, total) if isinstance(total, int) else None

@@ -116,24 +116,20 @@ class Admission(CallAdmission):
         self._close(tickets)
         if self.budget is not None:
             self.budget.settle_together(tickets, usages)
-        size, tokens = 0, 0.0
-        back: list[tuple[float, float]] = []
-        counts_tokens, refunds = self.table.counts_tokens, self.refunds
-        for ticket, used in zip(tickets, usages, strict=True):
-            if used is not None:
-                if used.prompt > 0:
-                    size += ticket.size
-                    tokens += min(used.prompt, most_tokens_of(ticket.size))
-                if not counts_tokens:
-                    continue
-                # As `_given_back` says of nearly all: they used no more than was reserved.
-                if refunds and used.prompt >= 0 <= used.answer and used.prompt + used.answer <= ticket.tokens:
-                    back.append((ticket.prompt - used.prompt, ticket.answer - used.answer))
-                else:
-                    back.append(self._given_back(ticket, used))
-        self.tokens.observed(size, tokens)
-        if back:
+        self._observe(tickets, [0 if used is None else used.prompt for used in usages])
+        if self.table.counts_tokens:
+            charged = zip(tickets, usages, strict=True)
+            back = [self._given_back(ticket, used) for ticket, used in charged if used is not None]
             self.table.give_back_together(back, now)
+
+    def _observe(self, tickets: Sequence[Ticket], prompts: Sequence[float]) -> None:
+        """The tokens that the server counts for the prompts of these; 0 or less says nothing."""
+        size, tokens = 0, 0.0
+        for ticket, prompt in zip(tickets, prompts, strict=True):
+            if prompt > 0:
+                size += ticket.size
+                tokens += prompt if prompt <= ticket.size else min(prompt, most_tokens_of(ticket.size))
+        self.tokens.observed(size, tokens)
 
     def _close(self, tickets: Sequence[Ticket]) -> None:
         for ticket in tickets:
@@ -156,10 +152,5 @@ class Admission(CallAdmission):
         ):
             return False
         self._close(tickets)
-        size = tokens = 0
-        for ticket, prompt in zip(tickets, prompts, strict=True):
-            if type(prompt) is int and prompt > 0:
-                size += ticket.size
-                tokens += prompt if prompt <= ticket.size else min(prompt, most_tokens_of(ticket.size))
-        self.tokens.observed(size, tokens)
+        self._observe(tickets, [prompt if type(prompt) is int else 0 for prompt in prompts])
         return True

@@ -171,13 +171,7 @@ class Budget:
 
     def reserve_together(self, calls: Sequence[Sized]) -> list[int] | None:
         """As `reserve`, of each of `calls`; None, and nothing is, where not all of them fit."""
-        purse, beyond, most = self._purse, self._goes_beyond, self._answer_tokens
-        prompt_rate, answer_rate, template = self._prompt_rate, self._answer_rate, self._template_tokens
-        amounts = [  # as `worst`
-            (call.size + template) * prompt_rate
-            + (most if beyond or call.answer is None else call.answer) * answer_rate
-            for call in calls
-        ]
+        purse, amounts = self._purse, [self.worst(call.size, call.answer) for call in calls]
         total = sum(amounts)
         if purse.limit is not None and purse.rows + purse.lost + purse.in_flight + total > purse.limit:
             return None

@@ -223,7 +223,9 @@ class CallAdmission:
 
     def _given_back(self, ticket: Ticket, used: Used) -> tuple[float, float]:
         """Of what was reserved for an answer: the prompt and answer tokens that come back."""
-        prompt, answer = self.table.believable(ticket, used)
+        prompt, answer, _ = used
+        if not (prompt >= 0 <= answer and prompt + answer <= ticket.tokens):  # as it is for nearly all
+            prompt, answer = self.table.believable(ticket, used)
         # Who never refunds still charges for more than was reserved.
         if self.refunds or prompt + answer > ticket.tokens:
             return ticket.prompt - prompt, ticket.answer - answer

@@ -75,8 +75,8 @@ class SharedLedger:
         """Take the lock; the seconds since the last write and what was written, None when nothing usable is there.
 
         Where this one was the last to write, it is the very tuple that it gave. `now` is in seconds, of the clock's
-        `now()`. Raises LedgerBusy when somebody kept the lock for 2 ms, OSError
-        when the file can't be read or locked any more; nothing is held then.
+        `now()`. Raises LedgerBusy when somebody kept the lock for 2 ms, OSError when the file can't be read or locked
+        any more; nothing is held then.
         """
         if not 0.0 <= now - self._looked_s < FILE_CHECK_S or self._forks != _forks:
             self._look(now)
