@@ -127,7 +127,7 @@ def sealed_line(record: dict[str, Any]) -> bytes:
     try:
         body = orjson.dumps(record)[:-1]
     except TypeError:
-        body = dumps(record)[:-1]
+        body = orjson.dumps(_writable(record))[:-1]
     return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
 
 

@@ -14,7 +14,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from herogen_async.core import codec
@@ -114,10 +114,13 @@ def _parsed(text: str) -> Any:
 
 
 def _keys(value: Any) -> int:
-    if type(value) is not dict and type(value) is not list:
-        return 0
-    keys = len(value) if type(value) is dict else 0
-    for each in value.values() if type(value) is dict else value:
+    keys = 0
+    held: Iterable[Any] = ()
+    if type(value) is dict:
+        keys, held = len(value), value.values()
+    elif type(value) is list:
+        held = value
+    for each in held:
         if type(each) is dict or type(each) is list:
             keys += _keys(each)
     return keys

@@ -91,7 +91,7 @@ class Plan:
         repeat += 1
         values = self._given(cell, repeat, identity) if self._has_more else cell
         key = self._first.key(own_part(repeat, identity))
-        asked = self._told_sub_prompt(cell, told) if self._tells_less else self._sub_prompt.render(cell)
+        asked = self._told_sub_prompt(cell, told)
         try:
             prompt = self._prompt.render(values)
             system = None if self._system is None else self._system.render(values) or None
