@@ -123,3 +123,16 @@ def test_keep_reads_an_attribute_that_a_cell_has_not_as_null() -> None:
     assert keeping is not None
     cells = [{"level": "easy"}, {"level": "hard", "tool": "x"}, {"level": "hard", "tool": "y"}]
     assert [True, False, True] == [keeping.decide_texts(cell, {0: "a"}).is_accepted for cell in cells]
+
+
+def test_a_score_that_no_float_can_hold_is_none() -> None:
+    """A judge may write any number of digits: such an answer ranks nothing, and stops nobody from reading the rows."""
+    columns = {
+        "poem": {"prompt": "write {n}", "samples": 2},
+        "verdict": {"prompt": "grade {poem}", "answer": {"score": "number"}},
+    }
+    spec = Spec(name="s", attributes={"n": ["a"]}, columns=columns, best_of={"poem": "verdict.score"})
+    keeping = Plan(spec, endpoint="chat", model="m").keeping
+    assert keeping is not None
+    texts = {0: "x", 1: "y", 2: f'{{"score": {10**400}}}', 3: '{"score": 3}'}
+    assert (None, 3.0) == keeping.decide_texts({"n": "a"}, texts).scores

@@ -109,6 +109,17 @@ loads_sound = orjson.loads
 """As `loads_rounded`, of sound JSON alone; ValueError on anything else."""
 
 
+def finite_number(value: object) -> float | None:
+    """The number that a JSON value is, or says as a text; None where it is none, or none that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 def canonical(value: Any) -> bytes:
     """Compact JSON with sorted keys: equal values give equal bytes. A lone surrogate is taken as U+FFFD."""
     try:

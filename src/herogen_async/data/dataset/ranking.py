@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from herogen_async.core import codec
+from herogen_async.core.codec import finite_number
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.examples import Item, to_one_question
 from herogen_async.data.dataset.marked_rows import CuratedRows
@@ -106,7 +106,7 @@ class Ranking:
 
     def _read(self, path: Path, lines: TextIO) -> None:
         for number, record in _records(path, lines):
-            name, score = _name(record), _number(record.get("score"))
+            name, score = _name(record), finite_number(record.get("score"))
             if record.get("score") in (None, ""):
                 continue  # an export in which only some answers were scored
             if name is None or score is None:
@@ -305,15 +305,5 @@ def _name(record: Mapping[str, Any]) -> str | int | None:
     key = record.get("key")
     if isinstance(key, str) and key:
         return key
-    index = _number(record.get("index"))
+    index = finite_number(record.get("index"))
     return None if index is None or index != int(index) else int(index)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
+from herogen_async.core.codec import finite_number
 from herogen_async.data.row_pages.journal_index import JournalIndex
 from herogen_async.data.row_pages.row_arrays import LineOrder, RowFigure, each_once
 from herogen_async.generation.journal.read.line_reader import LineReader
+from herogen_async.specs.forms import FormReading
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.sources.cells import shown_cell
 
@@ -34,9 +35,9 @@ class RowJudgements:
         self._accepts = plan.keeping is not None and plan.keeping.accepts
         self._fields = judged_figures(plan)
         self.figures = {name: RowFigure() for name in (*([ACCEPTED] if self._accepts else []), *self._fields)}
-        asked = {column for column, _ in self._fields.values()}
+        self._asked = {column for column, _ in self._fields.values()}
         self._places = sorted(
-            {call.place for call in plan.shape.calls if call.column.name in asked}
+            {call.place for call in plan.shape.calls if call.column.name in self._asked}
             | (set() if plan.keeping is None else plan.keeping.places or {0})
         )
 
@@ -61,16 +62,16 @@ class RowJudgements:
             for place in self._places
             if first + place in self._index.places and first + place not in skipped
         }
+        readings: dict[str, list[FormReading]] = {}  # by column: a form may have several numbers
+        for place, line in lines.items():
+            column = plan.column_at(place)
+            if column.name in self._asked and column.form is not None:
+                readings.setdefault(column.name, []).append(column.form.read(line["response_txt"]))
         told: dict[str, float] = {}
-        for name, (column, field) in self._fields.items():
-            numbers = [
-                _number(reading.field(field) if field else reading.value)
-                for place, line in lines.items()
-                if (asked := plan.column_at(place)).name == column and asked.form is not None
-                for reading in [asked.form.read(line["response_txt"])]
-            ]
-            if there := [each for each in numbers if each is not None]:
-                told[name] = max(there)
+        for name, (asked, field) in self._fields.items():
+            said = [reading.field(field) if field else reading.value for reading in readings.get(asked, ())]
+            if numbers := [each for each in map(finite_number, said) if each is not None]:
+                told[name] = max(numbers)
         if self._accepts and plan.keeping is not None:
             texts = {place: line["response_txt"] for place, line in lines.items()}
             near = [place for place, line in lines.items() if plan.column_at(place).is_near_copy(line)]
@@ -96,13 +97,3 @@ def judged_figures(plan: Plan) -> dict[str, tuple[str, str | None]]:
         column_name, _, field = score.partition(".")
         found[score] = column_name, field or None
     return found
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

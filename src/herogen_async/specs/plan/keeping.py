@@ -6,11 +6,11 @@ answer that is a near copy, as its line says: it is not accepted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from herogen_async.core.codec import finite_number
 from herogen_async.core.errors import HerogenError
 from herogen_async.specs.columns import AskedColumn
 from herogen_async.specs.expressions import Expression, stems_of
@@ -85,7 +85,7 @@ class Keeping:
         `near_copies` are ones.
         """
         every = list(self._values(cell, answers))
-        scores = [None if self._score is None else _number(values.get(self._score)) for values in every]
+        scores = [None if self._score is None else finite_number(values.get(self._score)) for values in every]
         near = tuple(self._is_near_copy(sample, near_copies) for sample in range(self.samples))
         accepted = (not is_near and self._is_accepted(values) for is_near, values in zip(near, every, strict=True))
         return Decisions(tuple(accepted), tuple(scores), near)
@@ -129,13 +129,3 @@ class Keeping:
                     answer = answers[column.first_call + (sample if column.samples > 1 else 0)]
                     values[name] = None if answer is None else answer.field(field) if field else answer.text
             yield values
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
