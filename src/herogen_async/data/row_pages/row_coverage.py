@@ -14,10 +14,11 @@ import numpy as np
 
 from herogen_async.core.errors import InputError
 from herogen_async.core.likeness import nearest
+from herogen_async.data.row_pages.cell_places import CellPlaces
 from herogen_async.data.row_pages.journal_index import JournalIndex
-from herogen_async.data.row_pages.row_arrays import Numbers
+from herogen_async.data.row_pages.row_arrays import Numbers, each_once
 from herogen_async.specs.plan.index_set import PAGE_BYTES
-from herogen_async.specs.sources.cells import Cells, facet_strides, facets_at, is_product
+from herogen_async.specs.sources.cells import is_product
 
 Accepted = Callable[[Numbers], Numbers]  # which of some rows are accepted
 
@@ -25,7 +26,6 @@ MOST_SEEN_CELLS = 200_000  # cells, of those that are no plain grid: of more it 
 MOST_LINES = 40  # values of an attribute that have a line of their own
 _AT_ONCE = 1 << 17  # rows
 _CELLS_AT_ONCE = 1 << 10
-_LARGEST = 1 << 62
 _BITS = 8 * PAGE_BYTES
 
 
@@ -73,7 +73,7 @@ class RowCoverage:
         for name in self._names:
             if name not in cells.facets:
                 raise InputError(f"rows can't be counted by {name!r}", fix=nearest(name, list(cells.facets)))
-        self._cells = _CellPlaces(cells, self._names)
+        self._cells = _KnownCells(CellPlaces(cells, self._names), len(self._names))
 
     def read(self, enough: Callable[[], bool]) -> float:
         """Look at cells until `enough`; the share of them that is known: below 1 `table` leaves rows out."""
@@ -87,7 +87,7 @@ class RowCoverage:
         facets, repeats = self.index.plan.cells.facets, self.index.plan.repeats
         every = self._every_cell()
         seen: list[Numbers] = [np.zeros(len(facets[name]) + 1, np.int64) for name in self._names]
-        for rows in [np.concatenate(each) for each in _outcomes(self.index)]:
+        for rows in map(np.concatenate, _outcomes(self.index)):
             for number, places in enumerate(self._cells.places(rows // repeats)):
                 seen[number] += np.bincount(places, minlength=len(seen[number]))
         there = (
@@ -153,24 +153,18 @@ class _Squares:
         return np.outer(many[0], many[1] if len(many) > 1 else 1)
 
 
-class _CellPlaces:
-    """The places of the values of some attributes, by the cell's index; past the last value where it has none."""
+class _KnownCells:
+    """The places of the values of cells, of those that were looked at."""
 
-    def __init__(self, cells: Cells, names: Sequence[str]) -> None:
+    def __init__(self, cells: CellPlaces, attributes: int) -> None:
         self._cells = cells
-        self._names = names
-        self._sizes = [len(cells.facets[name]) for name in names]
-        strides = facet_strides(cells)
-        # Strides past 64 bits are no numbers of an array.
-        self._axes = [strides[name] for name in names] if strides and cells.size < _LARGEST else []
-        self._tables: list[dict[str, int]] = []
         self._known: Numbers = np.empty(0, np.int64)
-        self._places: Numbers = np.empty((0, len(names)), np.int32)
+        self._places: Numbers = np.empty((attributes, 0), np.int32)
 
     @property
     def is_computed(self) -> bool:
         """Whether no cell has to be looked at."""
-        return bool(self._axes)
+        return self._cells.is_computed
 
     def knows(self, count: int) -> bool:
         """Whether so many cells are known."""
@@ -178,38 +172,29 @@ class _CellPlaces:
 
     def places(self, cells: Numbers) -> list[Numbers]:
         """For each attribute those of `cells`, without those that are not known."""
-        if self._axes:
-            return [cells // stride % length for stride, length in self._axes]
+        if self.is_computed:
+            return self._cells.of(cells)
         if not len(self._known):
-            return [np.empty(0, np.int64) for _ in self._names]
+            return list(self._places)
         at = np.minimum(np.searchsorted(self._known, cells), len(self._known) - 1)
         at = at[self._known[at] == cells]
-        return [self._places[at, number] for number in range(len(self._names))]
+        return [places[at] for places in self._places]
 
     def read(self, wanted: range | Numbers, enough: Callable[[], bool]) -> float:
         """Look at `wanted`, ascending, until `enough`; the share of them that is known."""
         fresh = np.setdiff1d(np.asarray(wanted), self._known, assume_unique=True)
         if not len(fresh):
             return 1.0
-        self._tables = self._tables or [
-            {value: place for place, value in enumerate(self._cells.facets[name])} for name in self._names
-        ]
-        found: list[list[int]] = []
-        while len(found) < len(fresh) and not (found and enough()):
-            found += map(self._places_of, fresh[len(found) : len(found) + _CELLS_AT_ONCE].tolist())
-        known = np.concatenate([self._known, fresh[: len(found)]])
-        places = np.concatenate([self._places, np.array(found, np.int32)])
+        found: list[list[Numbers]] = []
+        stop = 0
+        while stop < len(fresh) and not (found and enough()):
+            found.append(self._cells.of(fresh[stop : stop + _CELLS_AT_ONCE]))
+            stop = min(stop + _CELLS_AT_ONCE, len(fresh))
+        known = np.concatenate([self._known, fresh[:stop]])
+        places = np.concatenate([self._places, *found], axis=1)
         order = np.argsort(known, kind="stable")
-        self._known, self._places = known[order], places[order]
-        return 1.0 - (len(fresh) - len(found)) / len(wanted)
-
-    def _places_of(self, cell: int) -> list[int]:
-        told = facets_at(self._cells, cell)
-        # A field whose record can't be read any more is counted with what has none.
-        return [
-            table[told[name]] if name in told else size
-            for name, table, size in zip(self._names, self._tables, self._sizes, strict=True)
-        ]
+        self._known, self._places = known[order], places[:, order]
+        return 1.0 - (len(fresh) - stop) / len(wanted)
 
 
 def _lines(name: str, values: Sequence[str], counts: Numbers, has_none: bool) -> tuple[CoverageAxis, Numbers]:
@@ -254,5 +239,5 @@ def _bits(pages: Mapping[int, bytes], start: int, count: int) -> Numbers:
 
 def _touched(index: JournalIndex) -> Numbers:
     """The cells of the rows that are done or have failed, ascending, each once."""
-    pieces = [np.unique(np.concatenate(each) // index.plan.repeats) for each in _outcomes(index)]
-    return np.unique(np.concatenate(pieces)) if pieces else np.empty(0, np.int64)
+    pieces = [each_once(np.concatenate(each) // index.plan.repeats) for each in _outcomes(index)]
+    return each_once(np.concatenate(pieces)) if pieces else np.empty(0, np.int64)

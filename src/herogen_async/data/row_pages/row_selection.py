@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from herogen_async.data.row_pages.cell_places import CellPlaces
 from herogen_async.data.row_pages.journal_index import lines_from
 from herogen_async.data.row_pages.known_rows import KnownRows
 from herogen_async.data.row_pages.line_pieces import piece_from
@@ -22,7 +23,6 @@ from herogen_async.data.row_pages.row_filter import (
 from herogen_async.data.row_pages.row_judgements import ACCEPTED
 from herogen_async.generation.journal.read.scan import record_of
 from herogen_async.specs.plan import IndexSet
-from herogen_async.specs.sources.cells import facets_at
 
 _AT_ONCE = 1 << 14  # lines that are looked at without being read, before the time is asked for
 _FAILURES_AT_ONCE = 1 << 10
@@ -36,6 +36,9 @@ class RowSelection:
         self._known = known
         self._wanted = wanted
         self._test = row_test(wanted)
+        cells, values = known.index.plan.cells, dict(wanted.cell)
+        self._cells = CellPlaces(cells, list(values))
+        self._values = [cells.facets[name].index(value) for name, value in values.items()]
         self._lines = 0
         self._failures = 0  # bytes
         self._found: list[Numbers] = []
@@ -99,16 +102,10 @@ class RowSelection:
 
     def _has_cell(self, rows: Numbers) -> Any:
         """Which of `rows` have the wanted values."""
-        values = dict(self._wanted.cell)
-        if not values:
+        if not self._values:
             return slice(None)
-        plan = self._known.index.plan
-        cells, at = np.unique(rows // plan.repeats, return_inverse=True)
-        has: Numbers = np.empty(len(cells), bool)
-        for number, cell in enumerate(cells.tolist()):
-            told = facets_at(plan.cells, cell)
-            has[number] = all(told.get(name) == value for name, value in values.items())
-        return has[at]
+        places = self._cells.of(rows // self._known.index.plan.repeats)
+        return np.logical_and.reduce([each == value for each, value in zip(places, self._values, strict=True)])
 
     def _changing(self) -> Callable[[Numbers], Numbers] | None:
         """Which of some rows are wanted, as far as that may change while a run goes on, or people mark its rows; None

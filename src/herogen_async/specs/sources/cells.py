@@ -7,7 +7,7 @@ in this room only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeGuard
 
 from herogen_async.core.codec import fingerprint
@@ -29,6 +29,7 @@ __all__ = [
     "cells_from",
     "excluded_cells",
     "facet_places",
+    "facet_strides",
     "facets_at",
     "is_product",
     "is_told",
@@ -264,9 +265,12 @@ def facet_strides(cells: Cells) -> Mapping[str, tuple[int, int]]:
     return {name: (stride, length) for name, _, stride, length in cells.axes} if isinstance(cells, Grid) else {}
 
 
-def facet_places(cells: Cells) -> Callable[[int], list[int]]:
-    """What gives, for the index of a cell, the place of its value among those of each facet; -1 where it has none."""
-    tables = [(name, {value: place for place, value in enumerate(values)}) for name, values in cells.facets.items()]
+def facet_places(cells: Cells, names: Iterable[str] | None = None) -> Callable[[int], list[int]]:
+    """What gives, for the index of a cell, the place of its value among those of each facet, or of these alone; -1
+    where it has none.
+    """
+    facets = {name: cells.facets[name] for name in (cells.facets if names is None else names)}
+    tables = [(name, {value: place for place, value in enumerate(values)}) for name, values in facets.items()]
 
     def places(index: int) -> list[int]:
         cell = facets_at(cells, index)
