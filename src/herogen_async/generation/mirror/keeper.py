@@ -36,9 +36,8 @@ class MirrorKeeper:
         self._every_s = every_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror")
         self._is_over = Event()
-        self._ends = Event()
+        self._ends = Event()  # nothing is shipped any more
         self._trouble: str | None = None
-        self._is_ended = False  # the mirror is another's: nothing is shipped any more
 
     def begin(self) -> Future[None]:
         """See what the mirror holds: done when that is known, or can't be for now. Holds an InputError where it is
@@ -57,7 +56,6 @@ class MirrorKeeper:
 
     def end(self) -> None:
         """Ship nothing more; what is under way is not waited for."""
-        self._is_ended = True
         self._is_over.set()
         self._ends.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -81,22 +79,22 @@ class MirrorKeeper:
     def _ship_rest(self) -> str | None:
         for left in reversed(range(1 if self._trouble else LAST_TRIES)):
             self._pass(is_last=True)
-            if self._trouble is None or self._is_ended or (left and self._ends.wait(LAST_WAIT_S)):
+            if self._trouble is None or (left and self._ends.wait(LAST_WAIT_S)):
                 break
         return self._trouble
 
     def _pass(self, *, is_last: bool) -> None:
-        if self._is_ended:
+        if self._ends.is_set():
             return
         try:
             self._shipper.ship(is_last=is_last)
         except InputError as error:  # a person has to look at it
-            self._is_ended = True
+            self._ends.set()
             self._tell(error)
         except (HerogenError, OSError) as error:
             self._tell(error)
         except Exception as bug:  # of ours: it costs the mirror, and not the run
-            self._is_ended = True
+            self._ends.set()
             self._tell(HerogenError(f"{type(bug).__name__}, a bug in this program"))
         else:
             if self._trouble is not None:
