@@ -21,7 +21,7 @@ import herogen_async
 from herogen_async.core.errors import InputError, MirrorError, RunFolderError
 from herogen_async.generation.journal import read_rows
 from herogen_async.generation.mirror import restore
-from herogen_async.generation.mirror.keeper import SHIP_EVERY_S
+from herogen_async.generation.mirror.keeper import SHIP_EVERY_S, MirrorKeeper
 from herogen_async.generation.mirror.layout import HEAD, MirrorHead, Part, gaps_between, pieces_of
 from herogen_async.generation.mirror.ship import Shipper
 from herogen_async.generation.observer import Observer
@@ -65,9 +65,9 @@ class MemoryStorage:
         self.gets.append(key)
         return self.objects.get(key)
 
-    def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def keys(self, prefix: str) -> Iterator[str]:
         self._look()
-        yield from [(key, len(data)) for key, data in self.objects.items() if key.startswith(prefix)]
+        yield from [key for key in self.objects if key.startswith(prefix)]
 
     def _look(self) -> None:
         if self.refuses is not None:
@@ -248,10 +248,8 @@ def test_what_the_mirror_lacks_is_named_and_all_else_comes_back(server: FakeServ
     assert 40 == len(server.asked) - asked
     # A session that finds a gap in its mirror fills it.
     shipper(tmp_path / "r", storage).ship()
-    storage.objects[parts[2]] = b"".join(
-        (tmp_path / "r" / "rows-00000.jsonl").read_bytes()[start + len(gone) : start + len(gone) + len(torn)]
-        for _ in range(1)
-    )
+    rows = (tmp_path / "r" / "rows-00000.jsonl").read_bytes()
+    storage.objects[parts[2]] = rows[start + len(gone) : start + len(gone) + len(torn)]
     assert 0 == restore("memory://m", tmp_path / "again", storage=storage).exit_code
     assert journal_of(tmp_path / "r") == journal_of(tmp_path / "again")
 
@@ -305,6 +303,25 @@ def test_no_unsynced_line_is_shipped(server: FakeServer, tmp_path: Path) -> None
         shipper(tmp_path / "r", storage, syncs=syncs).ship()
         head = MirrorHead.read(storage.objects[HEAD])
         assert len(synced) + more == head.sizes["rows-00000.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["marks.jsonl", "events.jsonl", "damage.json", "sources/own.jsonl"])
+def test_what_a_link_leads_to_is_never_shipped(server: FakeServer, tmp_path: Path, name: str) -> None:
+    """A folder may come from elsewhere: no file outside of it gets into the storage by one of its names."""
+    run(server, tmp_path / "r", limit=4)
+    (tmp_path / "elsewhere").write_text(f'{{"secret": "{SECRET}"}}\n')
+    (tmp_path / "r" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "r" / name).unlink(missing_ok=True)
+    (tmp_path / "r" / name).symlink_to(tmp_path / "elsewhere")
+    storage = MemoryStorage(refuses=MirrorError("it was out of reach"))
+    keeper = MirrorKeeper(shipper(tmp_path / "r", storage), lambda _: None)
+    try:
+        keeper.begin().result()
+        storage.refuses = None  # one try is left
+        assert f"{tmp_path / 'r' / name}: it is a link; the files of a run are none" == keeper.finish().result()
+    finally:
+        keeper.end()
+    assert not any(SECRET.encode() in data for data in storage.objects.values())
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 4))

@@ -17,6 +17,7 @@ from typing import Any
 from herogen_async.generation.journal import Fold, Known, LinePlaces, Recovered
 from herogen_async.generation.journal.read.scan import record_of
 from herogen_async.generation.run_folder import RunFolder, existing_run, own_file, read_manifest, segment_number
+from herogen_async.generation.run_folder.own_file import end_of_lines
 from herogen_async.specs.plan import SegmentReading
 
 _BLOCK = 1 << 20  # bytes that are taken in at once
@@ -72,7 +73,7 @@ class JournalIndex:
         for line in known.sound(self.folder.failures):
             self._failed(line.record, line.offset)
         self._fold.count_endings()
-        self.ends = {path: _line_start(path, size) for path, size in known.ends.items()}
+        self.ends = {path: end_of_lines(path, size) for path, size in known.ends.items()}
 
     def read_on(self) -> bool:
         """What was written since; False where all has to be read anew, by another index."""
@@ -168,20 +169,6 @@ def lines_from(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
         for line in block.split(b"\n"):
             yield at, line
             at += len(line) + 1
-
-
-def _line_start(path: Path, size: int) -> int:
-    """Where the line begins that byte `size` lies in: it may have been half written."""
-    with own_file(path) as file:
-        end = size
-        while end > 0:
-            start = max(0, end - _BLOCK)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
-            end = start
-    return 0
 
 
 def _stamp(path: Path) -> _Stamp:

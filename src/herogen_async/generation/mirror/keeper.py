@@ -102,7 +102,10 @@ class MirrorKeeper:
                 self._on_change(None)
 
     def _tell(self, error: HerogenError | OSError) -> None:
-        why = error.message if isinstance(error, HerogenError) else error.strerror or type(error).__name__
+        if isinstance(error, HerogenError):
+            why = error.message
+        else:  # of the run's own files
+            why = ": ".join(filter(None, (error.filename, error.strerror))) or type(error).__name__
         if self._trouble is None:
             self._on_change(why)
         self._trouble = why

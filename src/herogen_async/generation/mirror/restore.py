@@ -17,8 +17,8 @@ from zlib import crc32
 
 from herogen_async.core.errors import DiskError, InputError, RunFolderError
 from herogen_async.generation.journal.verify import Verdict, verify
-from herogen_async.generation.mirror.layout import PARTS, MirrorHead, Part, Piece, WholeFile, gaps_between, pieces_of
-from herogen_async.generation.mirror.ship import read_head
+from herogen_async.generation.mirror.layout import MirrorHead, Part, Piece, WholeFile, gaps_between, pieces_of
+from herogen_async.generation.mirror.ship import held_parts, read_head
 from herogen_async.generation.mirror.storage import Storage, open_storage
 from herogen_async.generation.run_folder import RunFolder, find_run
 from herogen_async.generation.run_folder.disk import REAL, put, write_all
@@ -99,7 +99,7 @@ def restore(
     head = read_head(storage, uri)
     if head is None:
         raise InputError(f"there is no mirror at {uri}", fix="give the URI that the run had with --mirror")
-    parts = [part for key, _ in storage.keys(PARTS) if (part := Part.at(key)) is not None]
+    parts = held_parts(storage)
     growing = target.path.with_name(f".{target.path.name}.restoring")
     made = _Growing(storage, growing, on_bytes)
     try:

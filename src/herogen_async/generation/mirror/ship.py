@@ -10,7 +10,6 @@ Kept here:
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +30,7 @@ from herogen_async.generation.mirror.storage import Storage
 from herogen_async.generation.run_folder import LockFile, RunFolder, read_manifest
 from herogen_async.generation.run_folder.layout import segment_number
 from herogen_async.generation.run_folder.lock import page_at_rest
-from herogen_async.generation.run_folder.own_file import own_bytes
+from herogen_async.generation.run_folder.own_file import end_of_lines, own_bytes, own_file
 
 RANGE_BYTES = 16 << 20  # held in memory; a range that is larger becomes several
 _READ = 1 << 20
@@ -64,7 +63,7 @@ class Shipper:
         head = read_head(self._storage, self._uri)
         if head is not None:
             self._require_own(head)
-            parts = [part for key, _ in self._storage.keys(PARTS) if (part := Part.at(key)) is not None]
+            parts = held_parts(self._storage)
             began: dict[str, int] = {}
             for file in sorted({part.file for part in parts}):
                 pieces = pieces_of(file, parts, head.sessions)
@@ -74,8 +73,8 @@ class Shipper:
             self._head = head
         self._is_begun = True
 
-    def ship(self, *, is_last: bool = False) -> int:
-        """Ship all that is new; how many bytes. Raises MirrorError, InputError, OSError."""
+    def ship(self, *, is_last: bool = False) -> None:
+        """Ship all that is new. Raises MirrorError, InputError, OSError."""
         self.begin()
         page = own_bytes(self._folder.lock)
         sent = 0
@@ -85,7 +84,6 @@ class Shipper:
         changed = self._ship_whole(whole)
         if sent or changed or is_last or not self._has_head:
             self._put_head(page, whole, is_last=is_last)
-        return sent
 
     def behind(self) -> int:
         """Bytes of the folder that are not in the mirror."""
@@ -111,7 +109,7 @@ class Shipper:
         for piece in reversed(pieces):
             if self._holds(path, piece):
                 return piece.stop
-            if is_journal(file):
+            if _is_journal(file):
                 raise InputError(
                     f"the mirror at {self._uri} holds lines of {file} that this folder lacks",
                     fix=f"make it again: herogen-async restore {self._uri} --run NAME; or give another --mirror",
@@ -121,7 +119,7 @@ class Shipper:
     def _holds(self, path: Path, piece: Piece) -> bool:
         part = piece.part
         try:
-            with path.open("rb") as file:
+            with own_file(path) as file:
                 file.seek(piece.start)
                 data = file.read(piece.stop - piece.start)
         except OSError:
@@ -142,12 +140,12 @@ class Shipper:
                 if mark is None or number < mark.segment:
                     # A sealed one is read once.
                     size = path.stat().st_size
-                    yield path.name, size if size == self._shipped.get(path.name) else _whole_lines(path)
+                    yield path.name, size if size == self._shipped.get(path.name) else end_of_lines(path)
                 elif number == mark.segment:
                     yield path.name, mark.rows
-            yield self._folder.failures.name, _whole_lines(self._folder.failures) if mark is None else mark.failures
+            yield self._folder.failures.name, end_of_lines(self._folder.failures) if mark is None else mark.failures
         for path in (self._folder.events, self._folder.marks):
-            yield path.name, _whole_lines(path)
+            yield path.name, end_of_lines(path)
 
     def _ship_range(self, file: str, stop: int) -> int:
         sent = 0
@@ -221,30 +219,19 @@ def read_head(storage: Storage, uri: str) -> MirrorHead | None:
         ) from None
 
 
-def is_journal(file: str) -> bool:
+def held_parts(storage: Storage) -> list[Part]:
+    """The parts that are there, of whichever session. Raises MirrorError."""
+    return [part for key in storage.keys(PARTS) if (part := Part.at(key)) is not None]
+
+
+def _is_journal(file: str) -> bool:
     """Whether `file` holds rows, or what failed of them: what was paid for."""
     return file.startswith("rows-") or file == "failures.jsonl"
 
 
-def _whole_lines(path: Path) -> int:
-    """How many bytes of `path` are whole lines."""
-    try:
-        with path.open("rb") as file:
-            at = file.seek(0, os.SEEK_END)
-            while at > 0:
-                start = max(at - _READ, 0)
-                file.seek(start)
-                if (found := file.read(at - start).rfind(b"\n")) >= 0:
-                    return start + found + 1
-                at = start
-    except FileNotFoundError:
-        pass
-    return 0
-
-
 def _lines_from(path: Path, start: int, stop: int) -> bytes:
     """Whole lines from `start` on, as many as a part has room for, one at least; up to `stop`, where a line ends."""
-    with path.open("rb") as file:
+    with own_file(path) as file:
         file.seek(start)
         data = file.read(min(stop - start, RANGE_BYTES))
         if start + len(data) < stop:
@@ -255,7 +242,7 @@ def _lines_from(path: Path, start: int, stop: int) -> bytes:
 
 def _whole_file(path: Path) -> WholeFile:
     size = crc = 0
-    with path.open("rb") as file:
+    with own_file(path) as file:
         while data := file.read(_READ):
             size, crc = size + len(data), crc32(data, crc)
     return WholeFile(size, crc)

@@ -38,8 +38,8 @@ class Storage(Protocol):
         """An object; None where there is none."""
         ...
 
-    def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """(key, size) of all objects whose key begins so, which ends in a slash."""
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Of all objects whose key begins so; a prefix ends in a slash."""
         ...
 
 
@@ -99,12 +99,12 @@ class _Objects:
                 return None
             raise self._failed(error) from None
 
-    def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def keys(self, prefix: str) -> Iterator[str]:
         import obstore  # noqa: PLC0415 - as above
 
         try:
             for chunk in obstore.list(self._store, prefix):
-                yield from ((each["path"], each["size"]) for each in chunk)
+                yield from (each["path"] for each in chunk)
         except FileNotFoundError:
             return
         except Exception as error:

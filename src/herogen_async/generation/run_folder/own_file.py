@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_BLOCK = 1 << 20  # bytes to look back by
 _REFUSED = {
     errno.ELOOP: "it is a link; the files of a run are none",
     errno.ENXIO: "it is not a regular file",  # a socket, or a FIFO that nobody reads
@@ -48,6 +49,26 @@ def own_bytes(path: Path) -> bytes:
     """What the file at `path` holds. Raises OSError as `open_own` does."""
     with own_file(path) as file:
         return file.read()
+
+
+def end_of_lines(path: Path, size: int | None = None) -> int:
+    """Where the last whole line ends of the first `size` bytes of the file at `path`, or of all of them: what is behind
+    it may be half written. 0 where there is none, or no file. Raises OSError as `open_own` does.
+    """
+    try:
+        file = own_file(path)
+    except FileNotFoundError:
+        return 0
+    with file:
+        end = file.seek(0, os.SEEK_END) if size is None else size
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
 
 
 def fault_of(found: os.stat_result, *, to_write: bool) -> str | None:
