@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Set
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class KnownRows:
         self.index = index
         self.findings = findings
         self._marks = marks
+        self._by_row: tuple[tuple[int, int], list[tuple[int, RowMark]]] = (-1, -1), []
         self._order: LineOrder | None = None
         self._figures: RowFigures | None = None
         self._judgements: RowJudgements | None = None
@@ -96,13 +97,16 @@ class KnownRows:
             self._judgements = RowJudgements(self.index, self.order)
         return self._judgements
 
-    def _marks_by_row(self) -> Iterator[tuple[int, RowMark]]:
+    def _marks_by_row(self) -> list[tuple[int, RowMark]]:
+        """Each costs a line of the journal: so they are kept until anything was marked, or written."""
         index = self.index
-        with LineReader(index.folder, index.places) as reader:
-            for named, said in self._marks:
-                call = marked_call(named, index.lineage, index.places, reader)
-                if call is not None:
-                    yield call // index.plan.calls_a_row, said
+        stamp = self._marks.version, sum(index.ends.values())
+        if self._by_row[0] != stamp:
+            with LineReader(index.folder, index.places) as reader:
+                calls = [(marked_call(named, index.lineage, index.places, reader), said) for named, said in self._marks]
+            by_row = [(call // index.plan.calls_a_row, said) for call, said in calls if call is not None]
+            self._by_row = stamp, by_row
+        return self._by_row[1]
 
 
 def _says(said: RowMark, mark: str) -> bool:
