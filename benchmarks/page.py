@@ -30,6 +30,8 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
 import grids
 import measure
 from herogen_async.generation.endpoint import Completion
@@ -38,10 +40,10 @@ from herogen_async.generation.journal.write.store import Batch, Store
 from herogen_async.generation.run_folder import Manifest, RunFolder, write_manifest
 from herogen_async.specs.plan import Plan
 from herogen_async.specs.spec import Spec
+from support.browsers import PROGRAMS
 
 WORDS = grids.TEXT.split()
 RARE = 100_000  # one row in so many has a word that no other has
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SHOWN = ".row-text >> nth=0"
 COUNTED = "() => !/%|Reading|Searching/.test(document.querySelector('.count-line')?.textContent ?? '%')"
 ASKED = """(query) => {
@@ -153,9 +155,10 @@ def serving(work: Path, *names: str) -> Iterator[Served]:
 
 @contextlib.contextmanager
 def browser_tab() -> Iterator[Page]:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    programs = PROGRAMS["chromium"]
+    program = next(filter(None, map(shutil.which, programs)), None)
     if program is None:
-        raise SystemExit(f"none of {', '.join(BROWSERS)} is installed; fix: install Chromium")
+        raise SystemExit(f"none of {', '.join(programs)} is installed; fix: install Chromium")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:

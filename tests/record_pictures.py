@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.browsers import opened_browser
+from support.browsers import PROGRAMS, opened_browser
 from support.doc_commands import simulating
 from support.fake_server import FakeServer, error
 from support.mixed_run import mixed_run
@@ -28,7 +28,6 @@ from support.screen import Screen
 from support.screen_picture import picture
 
 PICTURES = ROOT / "docs" / "pictures"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PANEL = r"╭─[^╰]*{}[^╰]*╰─"  # within a panel that is drawn to its end
 SERVER = "--base-url http://127.0.0.1:8123/v1 --model m"
 SIMULATED = "herogen-async simulate --port 8123"
@@ -57,8 +56,9 @@ class PageShot:
 
     @property
     def file(self) -> tuple[str, bytes]:
-        browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-        assert browser is not None, f"none of {', '.join(BROWSERS)} is installed"
+        programs = PROGRAMS["chromium"]
+        browser = next(filter(None, map(shutil.which, programs)), None)
+        assert browser is not None, f"none of {', '.join(programs)} is installed"
         drawn = self.page.with_suffix(".png")
         quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,820"]
         subprocess.run([browser, *quiet, f"--screenshot={drawn}", self.page.as_uri()], check=True, capture_output=True)
