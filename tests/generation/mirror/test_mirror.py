@@ -396,4 +396,3 @@ def test_what_was_mirrored_survives_the_loss_of_the_machine(tmp_path: Path) -> N
         again = {asked.prompt for asked in server.asked[:before]} & {asked.prompt for asked in server.asked[before:]}
         assert len(again) <= before - lines
         assert lines + 500 == len(list(read_rows(RunFolder(there / "runs" / "r"))))
-        server.behaviour = answer
