@@ -46,16 +46,6 @@ class Desk:
         self._lease_s = lease_s
         self._workers: dict[int, _Lent] = {}
 
-    @property
-    def workers(self) -> int:
-        """How many are known, and not lost."""
-        return len(self._workers)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether every row that is pending is lent to somebody."""
-        return not (self._lost or self._new or self._again)
-
     def beat(self, worker: int, now: float, settled: int = 0) -> None:
         """`worker` was heard of, and has settled so many calls more."""
         lent = self._workers.get(worker)
@@ -64,10 +54,6 @@ class Desk:
         lent.heard_s = now
         lent.settled += settled
         lent.spans = [rows for rows in lent.spans if self._pending(rows)]
-
-    def is_known(self, worker: int) -> bool:
-        """Whether `worker` may be lent anything: it was heard of, and is not lost."""
-        return worker in self._workers
 
     def lend(self, worker: int, now: float, *, is_idle: bool = False) -> range | None:
         """Rows for `worker`, some of which are pending; None where there are none for now.
