@@ -9,7 +9,7 @@ from herogen_async.specs.plan import IndexSet
 
 
 def desk_of(rows: int, *settled: int, width: int = 1, workers: int = 2) -> tuple[Desk, IndexSet]:
-    """A desk with `rows` rows, and so many workers that were heard of at 0."""
+    """A desk with `rows` rows, and so many workers that were heard from at 0."""
     done = IndexSet()
     for index in settled:
         done.add(index)

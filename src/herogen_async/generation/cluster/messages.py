@@ -104,9 +104,8 @@ class Frame:
     """Frame number `number` of a worker. `rows` and `failures` are lines, each with its newline.
 
     `before` are the rows and failures that it has delivered before these, `kept` those of them that it was told to be
-    kept. `prints` are the plan's fingerprints and the
-    model, in the first one. `wants_span`: another span would be begun
-    soon. `parked` is why nothing more can be asked from there. `is_last`: it ends, and gives back what it has left.
+    kept. `prints` are the plan's fingerprints and the model. `wants_span`: another span would be begun soon. `parked`
+    is why nothing more can be asked from there. `is_last`: it ends, and gives back what it has left.
     """
 
     number: int
