@@ -19,7 +19,7 @@ import os
 import statistics
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from herogen_async.generation.cluster.door import Door
 from herogen_async.generation.cluster.half_done import HalfDone
 from herogen_async.generation.cluster.home import Home
 from herogen_async.generation.cluster.local_placer import LocalPlacer
-from herogen_async.generation.cluster.messages import SharedRun, Welcome, manifest_data
+from herogen_async.generation.cluster.messages import SharedRun, Welcome
 from herogen_async.generation.cluster.till import Till, Tills
 from herogen_async.generation.engine import Counters, tuned_for_throughput
 from herogen_async.generation.journal import JournalWriter, Recovered
@@ -72,7 +72,7 @@ async def _fed(rows: int, feeders: int, folder: Path) -> dict[str, float]:
         tills=Tills([Till(BlockAdmission(clock.now()), 64)], [["completion"]]),
         half_done=HalfDone(plan, Recovered(), door, lambda *_: {}, lambda _: {}),
         shared=SharedRun(
-            lambda lanes: Welcome(manifest_data(manifest), lanes=lanes),
+            lambda lanes: Welcome(asdict(manifest), lanes=lanes),
             package_versions()["herogen-async"],
             [plan.grid_fingerprint, plan.generation_fingerprint, "m"],
             plan.size,

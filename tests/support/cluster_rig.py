@@ -51,6 +51,7 @@ BATCHES_S = (0.004, 0.2)  # of the journal: of a quick disk, and of a slow one
 LEASE_S = 2.0  # shorter than it is, for scenarios that are soon over
 LONGEST_S = 40.0  # of virtual time, for what takes ten: then it hangs
 CONCURRENCY = 12
+MAY_LOSE = CONCURRENCY + HELD_LINES  # requests of a worker that is gone or cut off
 TOKENS = 10  # of each answer
 RATES = Rates(1_000_000.0, 1_000_000.0)  # a dollar a token
 VERSION = "1"
@@ -191,7 +192,6 @@ class RigWorker:
         self.link = RigLink(cluster, number)
         self.forgotten: list[bytes] = []  # lines that it was told to be kept
         self._cluster = cluster
-        self._lines: list[bytes] = []
         self.counters = Counters(total=0)
         self.task = asyncio.get_running_loop().create_task(self._live(), name=f"worker-{number}")
 
@@ -472,14 +472,14 @@ class ClusterScenario:
         cluster, now = self.cluster, self.cluster.clock.now()
         living = cluster.living()
         if fault == "kill home":
-            self._lost += sum(self._may_lose(worker) for worker in living)
+            self._lost += MAY_LOSE * len(living)
             await cluster.kill_home(home)
             await asyncio.sleep(self._random.uniform(0, 1.0))
             return cluster.start_home()
         if not living:
             return home
         struck = self._random.choice(living)
-        self._lost += self._may_lose(struck)
+        self._lost += MAY_LOSE
         if fault == "kill":
             struck.task.cancel()
         else:
@@ -487,9 +487,6 @@ class ClusterScenario:
             struck.link.cut_until = max(struck.link.cut_until, now + for_s)
             self._cuts.append((struck.number, now, now + for_s))
         return home
-
-    def _may_lose(self, worker: RigWorker) -> int:
-        return CONCURRENCY + HELD_LINES
 
     # -- the promises ------------------------------------------------------------------------------------------
 

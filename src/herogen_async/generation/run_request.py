@@ -65,9 +65,9 @@ class RunRequest:
     """`server` is None for the embedded model, then `weights` is `embedded` or the absolute path of a file.
 
     `model` is None when the server is to be asked what it serves. `pinned` is the weights' sha256 that a resumed run
-    was made with. `is_unnamed`: nobody said who is to answer a spec of one's own, or at
-    which server `model` is. `others` are further servers of the same model, beside `server`: a row is asked of
-    whichever has room. `preview`: only so many rows are asked, which are spread over the grid; None: all.
+    was made with. `is_unnamed`: nobody said who is to answer a spec of one's own, or at which server `model` is.
+    `others` are further servers of the same model, beside `server`: a row is asked of whichever has room. `preview`:
+    only so many rows are asked, which are spread over the grid; None: all.
     """
 
     spec: Spec

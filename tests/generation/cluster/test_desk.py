@@ -9,7 +9,7 @@ from herogen_async.specs.plan import IndexSet
 
 
 def desk_of(rows: int, *settled: int, width: int = 1, workers: int = 2) -> tuple[Desk, IndexSet]:
-    """A desk with `rows` rows, and so many workers that were heard of at 0."""
+    """A desk with `rows` rows, and so many workers that were heard from at 0."""
     done = IndexSet()
     for index in settled:
         done.add(index)
@@ -57,7 +57,7 @@ def test_all_rows_are_lent_once_as_long_as_nobody_is_lost() -> None:
         found += rows
         turn += 1
     assert list(range(1000)) == found
-    assert desk.is_empty
+    assert desk.lend(1, 0.0, is_idle=True) is None
 
 
 def test_what_a_lost_worker_had_goes_first() -> None:

@@ -12,6 +12,7 @@ from herogen_async.core import codec
 from herogen_async.core.clock import run_virtual
 from herogen_async.core.errors import RowRefused
 from herogen_async.generation.cluster.door import Door
+from herogen_async.generation.cluster.half_done import HalfDone
 from herogen_async.generation.cluster.messages import (
     PROTOCOL,
     Beat,
@@ -26,7 +27,8 @@ from herogen_async.generation.cluster.messages import (
     read_welcome,
 )
 from herogen_async.generation.endpoint import Completion
-from herogen_async.generation.journal import attempt_of, failure_line, row_line, seal_of
+from herogen_async.generation.journal import Misfit, Recovered, Reusable, attempt_of, failure_line, row_line, seal_of
+from herogen_async.generation.journal.record import CRC
 from herogen_async.generation.limits import CallsWanted, Told
 from herogen_async.specs.plan import Call, IndexSet, Plan
 from support.cluster_rig import Cluster
@@ -93,6 +95,36 @@ def test_an_answer_built_on_a_second_answer_is_refused_and_its_row_asked_again()
     passed = door.rows([solution, verdict])
     assert ([solution, verdict], [1]) == (passed.lines, passed.ends)
     assert 0 == door.open_rows
+
+
+def test_a_line_that_is_made_from_no_other_has_none_read() -> None:
+    """The journal of earlier sessions is read only for lines that say what they were made from."""
+    settled, read = IndexSet(), list[int]()
+    settled.add(1)
+
+    def earlier(index: int) -> dict[str, str]:
+        read.append(index)
+        return {}
+
+    door = Door(COLUMNS, settled, IndexSet(), earlier)
+    line = column_line(0, "one")
+    assert ([line], []) == (door.rows([line]).lines, read)
+    assert [] == door.rows([column_line(2, "y", column_line(1, "x"))]).lines
+    assert [1] == read
+
+
+def test_a_span_brings_the_lines_of_its_own_rows() -> None:
+    """Of all lines that may be used again, or whose calls are asked again, those of the rows of a span come with it."""
+    found = Recovered(calls_a_row=3)
+    found.reusable = {index: [Reusable(0, index, frozenset(), frozenset())] for index in (1, 7, 10)}
+    found.asked = {4: Misfit(0, 4, 2), 13: Misfit(0, 13, 2)}
+    half_done = HalfDone(COLUMNS, found, door_of(COLUMNS), lambda _, offset: {CRC: str(offset)}, lambda _: {})
+    brought = [
+        [line["index"] for line in half_done.span(pending).earlier] for pending in ([(0, 6)], [(6, 9), (12, 15)])
+    ]
+    assert [[1, 4], [7, 13]] == brought
+    assert [10] == [line["index"] for line in half_done.span([(11, 12)]).earlier]
+    assert [] == half_done.span([(15, 18)]).earlier
 
 
 def test_a_failure_settles_what_builds_on_it() -> None:

@@ -177,9 +177,11 @@ def test_a_refusal_closes_the_gate_for_all() -> None:
         assert each.admission.terms.is_free
     ticket = one.admission.reserve(100, 0.1)
     assert isinstance(ticket, Ticket)
+    news: list[str] = []
+    one.admission.on_news = lambda: news.append("home should know at once")
     one.admission.refused(ticket, 0.2, wait_s=5.0)
     one.admission.settle(ticket, Charge.NOT_CHARGED, 0.2)
-    assert one.admission.is_urgent
+    assert news
     one.exchange(0.2)
     other.exchange(0.25)
     assert 0 == other.spend(0.3)

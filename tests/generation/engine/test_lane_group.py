@@ -145,15 +145,13 @@ class Run:
         assert self.engine.stopped is None
 
 
-def run_at(
-    *servers: Callable[[VirtualClock], Endpoint], at: tuple[tuple[float, str], ...] = (), **options: Any
-) -> tuple[Run, float]:
-    """The run, and the seconds that it took; `at` are methods of its engine that are called at a second."""
+def run_at(*servers: Callable[[VirtualClock], Endpoint], **options: Any) -> tuple[Run, float]:
+    """The run, and the seconds that it took."""
 
     async def main() -> tuple[Run, float]:
         clock = VirtualClock()
         run = Run([each(clock) for each in servers], clock, **options)
-        return run, await run.run(*((second, getattr(run.engine, name)) for second, name in at))
+        return run, await run.run()
 
     before = random.getstate()
     random.seed(11)  # tenacity's waits are random

@@ -1,4 +1,4 @@
-"""Who works on which rows: spans of them are lent to workers, and taken back when one is not heard of. Pure.
+"""Who works on which rows: spans of them are lent to workers, and taken back when one is not heard from. Pure.
 
 Kept here:
 1. A lease is a hint, and decides nothing. What is done the journal's bits alone say, so a span that was lent twice
@@ -22,7 +22,7 @@ FEWEST_ROWS, MOST_ROWS = 256, 10_000
 
 @dataclass(slots=True)
 class _Lent:
-    """To one worker: its ranges of rows, when it was heard of last, how many calls were settled, and since when."""
+    """To one worker: its ranges of rows, when it was heard from last, how many calls were settled, and since when."""
 
     heard_s: float
     since_s: float
@@ -46,28 +46,14 @@ class Desk:
         self._lease_s = lease_s
         self._workers: dict[int, _Lent] = {}
 
-    @property
-    def workers(self) -> int:
-        """How many are known, and not lost."""
-        return len(self._workers)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether every row that is pending is lent to somebody."""
-        return not (self._lost or self._new or self._again)
-
     def beat(self, worker: int, now: float, settled: int = 0) -> None:
-        """`worker` was heard of, and has settled so many calls more."""
+        """`worker` was heard from, and has settled so many calls more."""
         lent = self._workers.get(worker)
         if lent is None:
             lent = self._workers[worker] = _Lent(now, now)
         lent.heard_s = now
         lent.settled += settled
         lent.spans = [rows for rows in lent.spans if self._pending(rows)]
-
-    def is_known(self, worker: int) -> bool:
-        """Whether `worker` may be lent anything: it was heard of, and is not lost."""
-        return worker in self._workers
 
     def lend(self, worker: int, now: float, *, is_idle: bool = False) -> range | None:
         """Rows for `worker`, some of which are pending; None where there are none for now.
@@ -89,7 +75,7 @@ class Desk:
         return None
 
     def lapsed(self, now: float) -> list[int]:
-        """The workers that were not heard of for too long."""
+        """The workers that were not heard from for too long."""
         return [worker for worker, lent in self._workers.items() if now - lent.heard_s > self._lease_s]
 
     def drop(self, worker: int) -> int:

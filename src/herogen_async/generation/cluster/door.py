@@ -105,7 +105,8 @@ class Door:
         said: dict[str, Any] = {}
         if self._builds_on[place] or (self._is_checked[place] and _may_be_asked_again(line)):
             said = codec.loads_rounded(line)
-        if not self._counting(row).issuperset(said.get("from", ())):
+        made_from = said.get("from")
+        if made_from and not self._counting(row).issuperset(made_from):
             passed.paid_twice += 1
             passed.again.append(row)
             return

@@ -41,8 +41,11 @@ class HalfDone:
         """Those of which anything is there."""
         rows = {start // self._width for start, _ in pending if start % self._width}
         rows |= {stop // self._width for _, stop in pending if stop % self._width}
-        begun = (*self._found.asked, *self._found.reusable, *self.door.misfits)
-        return rows | {each // self._width for each in begun if any(start <= each < stop for start, stop in pending)}
+        # By the calls of the span, which are bounded: after an edit every line of a journal may be one to use again.
+        begun = [each for each in (self._found.asked, self._found.reusable, self.door.misfits) if each]
+        for start, stop in pending if begun else ():
+            rows.update(index // self._width for index in range(start, stop) if any(index in each for each in begun))
+        return rows
 
     def _of_row(self, row: int) -> Iterator[dict[str, Any]]:
         first = row * self._width

@@ -303,7 +303,7 @@ class Home(Hub):
         self._desk.drop(worker.number)
 
     def _lose(self, worker: Member, how: str, *, is_replaced: bool = True) -> None:
-        """It is not heard of any more, and what it had is for others."""
+        """It is not heard from any more, and what it had is for others."""
         worker.is_lost = True
         out = worker.leave()
         self._desk.drop(worker.number)
@@ -365,9 +365,9 @@ class Home(Hub):
     async def _tick(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             async for tick in ticks(self._clock):
-                if not tick.is_late:  # else it was stopped itself, and has heard of nobody
+                if not tick.is_late:  # else it was stopped itself, and has heard from nobody
                     for number in self._desk.lapsed(tick.at_s):
-                        self._lose(self._members.known(number), "was not heard of for too long")
+                        self._lose(self._members.known(number), "has not been heard from for too long")
                         self._end_if_over()
                 self._tills.recover(tick.passed_s, tick.at_s)
                 self.counters.bind(self._binding(tick.is_busy))

@@ -60,11 +60,6 @@ class KeptLines:
         self._failed: deque[_Failure] = deque()
         self._kept: dict[int, KeptCounts] = {}
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether all that was given is kept."""
-        return not (self._rows or self._failures)
-
     def of(self, worker: int) -> KeptCounts:
         """What `worker` may forget, of all that it has delivered."""
         return self._kept.setdefault(worker, KeptCounts())

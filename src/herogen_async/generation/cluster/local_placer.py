@@ -85,10 +85,6 @@ class LocalPlacer(Placer):
         for child in self._children:
             await child.is_gone.wait()
 
-    def pids(self) -> dict[int, int]:
-        """The processes that are there, by their workers."""
-        return {child.number: child.process.pid for child in self._children if not child.is_gone.is_set()}
-
     def _serve(self, child: _Child) -> None:
         """In a thread of its own: what a worker says is taken to the loop, and what it is told back."""
         hub, number = self._hub, child.number

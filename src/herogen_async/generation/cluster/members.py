@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from herogen_async.generation.cluster.messages import Beat
 from herogen_async.generation.engine import Counters, Straggler
-
-STRAGGLERS_TOLD = 5  # as of one process
+from herogen_async.generation.engine.engine import STRAGGLERS
 
 
 @dataclass(slots=True)
@@ -73,4 +72,4 @@ class Members:
         counters.errors = sum((Counter(beat.errors) for beat in beats), Counter())
         counters.workers["count"] = max(counters.workers["count"], self.at_work)
         stragglers = [Straggler(**each) for beat in beats for each in beat.stragglers]
-        counters.stragglers = tuple(sorted(stragglers, key=lambda each: -each.out_s)[:STRAGGLERS_TOLD])
+        counters.stragglers = tuple(sorted(stragglers, key=lambda each: -each.out_s)[:STRAGGLERS])

@@ -11,7 +11,7 @@ carry them. No key is ever in one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from herogen_async.core import codec
@@ -96,7 +96,6 @@ class Beat:
     latencies: list[float] = field(default_factory=list)
     left: int = 0
     binding: str | None = None
-    highest: int = -1
     stragglers: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -105,9 +104,8 @@ class Frame:
     """Frame number `number` of a worker. `rows` and `failures` are lines, each with its newline.
 
     `before` are the rows and failures that it has delivered before these, `kept` those of them that it was told to be
-    kept. `prints` are the plan's fingerprints and the
-    model, in the first one. `wants_span`: another span would be begun
-    soon. `parked` is why nothing more can be asked from there. `is_last`: it ends, and gives back what it has left.
+    kept. `prints` are the plan's fingerprints and the model. `wants_span`: another span would be begun soon. `parked`
+    is why nothing more can be asked from there. `is_last`: it ends, and gives back what it has left.
     """
 
     number: int
@@ -182,7 +180,7 @@ def read_hello(data: bytes) -> Hello:
 def read_welcome(data: bytes) -> Welcome:
     """Raises MessageError."""
     said, _ = _parts(data)
-    return _made(Welcome, {**said, "lanes": _each(read_lane_orders, said)})
+    return _made(Welcome, {**said, "lanes": _each(_lane_orders_of, said)})
 
 
 def read_frame(data: bytes) -> Frame:
@@ -201,11 +199,11 @@ def read_orders(data: bytes) -> Orders:
     said, _ = _parts(data)
     span = said.get("span")
     return _made(
-        Orders, {**said, "span": None if span is None else _made(Span, span), "lanes": _each(read_lane_orders, said)}
+        Orders, {**said, "span": None if span is None else _made(Span, span), "lanes": _each(_lane_orders_of, said)}
     )
 
 
-def read_lane_orders(said: Mapping[str, Any]) -> LaneOrders:
+def _lane_orders_of(said: Mapping[str, Any]) -> LaneOrders:
     terms = dict(said["terms"])
     return LaneOrders(
         _made(Grant, said["grant"]), _made(Terms, {**terms, "sent": tuple(terms["sent"])}), said["concurrency"]
@@ -243,8 +241,3 @@ def _parts(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     if not isinstance(said, dict) or not data.endswith(b"\n"):
         raise MessageError("its head is no object, or its last line has no end")
     return said, lines
-
-
-def manifest_data(manifest: Any) -> dict[str, Any]:
-    """A manifest as data: without what the run was before, which no worker asks."""
-    return {**asdict(manifest), "earlier": []}

@@ -1,4 +1,4 @@
-"""A worker: today's engine, fed by spans and blocks, whose journal is at home.
+"""A worker: the engine of any run, fed by spans and blocks, whose journal is at home.
 
 It tells what it has, and does what it is told; it decides nothing about the run.
 """

@@ -154,13 +154,13 @@ class Lanes:
             return  # what the run waits for
         at_work = [lane for lane in self._all if lane.held]
         for lane in self._all:
-            # Another column's answer makes calls ready for it, until all rows are begun and nobody else has any.
-            comes = not self.is_all_begun or any(other.feed is not lane.feed for other in at_work)
             if self.has_one_feed:  # nobody else's answers are waited for
-                waits_for = held_by or lane.binding(is_busy) or ("cpu" if lane.feed.has_new else "tail")
-                lane.counters.bind("parked" if lane.counters.parked else waits_for)
-                continue
-            waits_for = held_by or lane.binding(is_busy) or ("columns" if comes else "tail")
+                at_rest = "cpu" if lane.feed.has_new else "tail"
+            else:
+                # Another column's answer makes calls ready for it, until all rows are begun and nobody else has any.
+                comes = not self.is_all_begun or any(other.feed is not lane.feed for other in at_work)
+                at_rest = "columns" if comes else "tail"
+            waits_for = held_by or lane.binding(is_busy) or at_rest
             lane.counters.bind("parked" if lane.counters.parked else waits_for)
 
     def binding(self, is_busy: bool) -> str | None:

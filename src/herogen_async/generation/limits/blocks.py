@@ -99,8 +99,7 @@ class GrantedAdmission(Admission):
         self.left = Grant()
         self.terms = Terms()
         self.is_lacking = False  # somebody waits for more than there is
-        self.is_urgent = False  # home should know at once
-        self.on_news: Callable[[], None] = lambda: None  # called when either of these becomes so
+        self.on_news: Callable[[], None] = lambda: None  # called when this becomes so, and when a server refuses
         self._valid_until = float("-inf")
         self._head: tuple[int, int | None] | None = None  # the call that waits
         self._sizes = self._calls = 0  # of the calls that were sent since `tell`
@@ -252,7 +251,6 @@ class GrantedAdmission(Admission):
 
     def _refused(self, ticket: Ticket, now: float, wait_s: float, **said: Any) -> None:
         self.close_gate(wait_s, now)
-        self.is_urgent = True
         self.on_news()
         self._told.refusals.append({**self._as_told(ticket), "wait_s": wait_s, **said})
         del self._told.refusals[:-NEWS_KEPT]
@@ -287,7 +285,7 @@ class GrantedAdmission(Admission):
         head, answer = self._head or (size, None)
         want = CallsWanted(wanted - kept, *self._needs(max(size, head), answer))
         self._told, self._calls, self._sizes = Told(), 0, 0
-        self.is_lacking = self.is_urgent = False
+        self.is_lacking = False
         return told, want
 
     def _wanted(self, most: int) -> int:
@@ -341,13 +339,9 @@ class BlockAdmission(Admission):
                 if (wait := table.wait(want.prompt, want.answer, now)) is not None:
                     why = wait.why
                     break
-                if pace.bucket is not None:
-                    pace.grow(now)
-                    pace.bucket.refill(now)
-                    if pace.bucket.wait_s(1.0) > 0:
-                        why = "requests"
-                        break
-                    pace.bucket.take(1.0)
+                if pace.bucket is not None and pace.take(now) > 0:
+                    why = "requests"
+                    break
                 if not table.knows_requests:
                     pace.sent(now)
                 table.take(want.prompt, want.answer)

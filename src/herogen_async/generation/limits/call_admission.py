@@ -138,12 +138,8 @@ class CallAdmission:
         if table.buckets and (wait := table.wait(prompt, answer, now)) is not None:
             return wait
         pace = self.pace
-        if pace.bucket is not None:
-            pace.grow(now)
-            pace.bucket.refill(now)
-            if (wait_s := pace.bucket.wait_s(1.0)) > 0:
-                return Wait(wait_s, "requests")
-            pace.bucket.take(1.0)
+        if pace.bucket is not None and (wait_s := pace.take(now)) > 0:
+            return Wait(wait_s, "requests")
         if not table.knows_requests:
             pace.sent(now)
         sent = table.take(prompt, answer)

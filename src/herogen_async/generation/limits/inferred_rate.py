@@ -71,6 +71,18 @@ class InferredRate:
                 self._accepted.popleft()
         self._interval += requests
 
+    def take(self, now: float) -> float:
+        """Take a request; for how many seconds to wait instead where there is none, 0 where there was."""
+        bucket = self.bucket
+        if bucket is None:
+            return 0.0
+        self.grow(now)
+        bucket.refill(now)
+        wait_s = bucket.wait_s(1.0)
+        if wait_s <= 0:
+            bucket.take(1.0)
+        return wait_s
+
     def grow(self, now: float) -> None:
         """A little faster, as long as nothing refuses."""
         if self.bucket is not None and now > self._last:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from herogen_async.core.clock import Clock
 from herogen_async.core.cores import usable_cores
@@ -20,14 +19,14 @@ from herogen_async.generation.cluster.half_done import HalfDone
 from herogen_async.generation.cluster.home import Home
 from herogen_async.generation.cluster.link import Hub, Placer
 from herogen_async.generation.cluster.local_placer import LocalPlacer
-from herogen_async.generation.cluster.messages import LaneOrders, SharedRun, Welcome, manifest_data
+from herogen_async.generation.cluster.messages import LaneOrders, SharedRun, Welcome
 from herogen_async.generation.cluster.till import Till, Tills
 from herogen_async.generation.endpoint import Completion, Request, Resizable
 from herogen_async.generation.engine import Counters
 from herogen_async.generation.engine.sharing import shared_ledger
 from herogen_async.generation.journal import JournalWriter
 from herogen_async.generation.journal.read.line_reader import LineReader
-from herogen_async.generation.limits import BlockAdmission, Budget
+from herogen_async.generation.limits import BlockAdmission
 from herogen_async.generation.observer import CallEnded, Observer
 from herogen_async.generation.run_folder import RunLock, package_versions, read_manifest
 from herogen_async.generation.run_request import RunRequest
@@ -127,15 +126,20 @@ def open_home(
         for index, _ in plan.blocked(work.wanted.given_up, work.found.journal.done):
             failed.add(index)
         door = Door(plan, settled, failed, reader.row)
-        welcome = partial(
-            _welcome,
-            manifest=manifest_data(read_manifest(opened.folder)),
-            base_url=None if ready.request.server is None else ready.request.server.base_url,
-            settings=asdict(settings),
-            rates=[_rates(budget) for budget in work.budgets],
-            patience_s=patience_s,
-            is_rest=is_rest,
-        )
+        # Without what the run was before: no worker asks that.
+        manifest = asdict(replace(read_manifest(opened.folder), earlier=[]))
+
+        def welcome(lanes: list[LaneOrders]) -> Welcome:
+            return Welcome(
+                manifest=manifest,
+                base_url=None if ready.request.server is None else ready.request.server.base_url,
+                settings=asdict(settings),
+                lanes=lanes,
+                rates=[None if budget is None else budget.rates for budget in work.budgets],
+                patience_s=patience_s,
+                is_rest=is_rest,
+            )
+
         yield Home(
             plan,
             journal,
@@ -166,14 +170,6 @@ def _move_frontier(lock: RunLock, settled: IndexSet, calls: range, out: int) -> 
     last = next(islice(settled.missing(calls.stop, calls.start), max(out - 1, 0), None), None)
     if out and last is not None:
         lock.sent(last)
-
-
-def _welcome(lanes: list[LaneOrders], **said: Any) -> Welcome:
-    return Welcome(lanes=lanes, **said)
-
-
-def _rates(budget: Budget | None) -> tuple[float, float, float | None] | None:
-    return None if budget is None else budget.rates
 
 
 def _rows_of(work: Work) -> Iterator[range]:

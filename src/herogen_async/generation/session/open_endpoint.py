@@ -47,7 +47,7 @@ async def find_model(request: RunRequest, notifier: Notifier) -> Ready:
     if request.folder.is_run and request.folder.has_lines:
         return Ready(request, read_manifest(request.folder).model)
     if request.others:
-        model = only_model_of(await listed_models(request, request.servers))
+        model = only_model_of(await listed_models(request))
         notifier.notice(f"The {len(request.servers)} servers serve one model, {model!r}: using it.")
     else:
         model = await _only_model(request, request.server)
@@ -122,12 +122,12 @@ async def _only_model(request: RunRequest, server: Server) -> str:
     raise InputError(f"no model given, and {server.base_url} serves {served}", fix="give --model NAME")
 
 
-async def listed_models(request: RunRequest, servers: Sequence[Server]) -> Listed:
-    """What each of several servers says it serves, or why it says nothing."""
+async def listed_models(request: RunRequest) -> Listed:
+    """What each of its servers says it serves, or why it says nothing."""
     found: Listed = {}
     # A model that is still being loaded, or a server that is down, need not be waited for: the others begin.
     soon = replace(request, settings=replace(request.settings, timeout_s=min(LIST_S, request.settings.timeout_s)))
-    for server in servers:
+    for server in request.servers:
         try:
             async with _client(soon, "", server) as endpoint:
                 found[server.base_url] = await endpoint.models()

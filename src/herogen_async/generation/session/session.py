@@ -141,8 +141,7 @@ class Session:
         for target in first_of_each(targets):
             if target.address is not None:
                 request = target.ready.request
-                listed = await listed_models(request, request.servers)
-                check_served(target.ready.model, listed, self._notifier.notice)
+                check_served(target.ready.model, await listed_models(request), self._notifier.notice)
         for server in [target.ready.request.server for target in targets]:
             if server is not None and (line := clear_text_line(server.base_url, server.api_key)):
                 self._notifier.notice(f"warning: {line}.")

@@ -6,7 +6,7 @@ The first one is what the run was started with; the others are those of columns 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from herogen_async.core.errors import InputError
@@ -73,7 +73,10 @@ def targets_of(ready: Ready, plan: Plan, environment: Mapping[str, str] | None =
 
 def first_of_each(targets: Iterable[LaneTarget]) -> list[LaneTarget]:
     """One target of each model: the first of its servers."""
-    return list({target.columns[0].name: target for target in reversed(list(targets))}.values())[::-1]
+    found: dict[str, LaneTarget] = {}
+    for target in targets:
+        found.setdefault(target.columns[0].name, target)
+    return list(found.values())
 
 
 def most_in_flight(targets: Iterable[LaneTarget]) -> int:
@@ -96,14 +99,17 @@ def _target(ready: Ready, columns: tuple[AskedColumn, ...], environment: Mapping
     return LaneTarget(columns, Ready(own, first.model, None if is_own else ready.weights))
 
 
-def _at_each(target: LaneTarget) -> Iterator[LaneTarget]:
+def _at_each(target: LaneTarget) -> list[LaneTarget]:
     """`target`, once for each of its servers."""
     request = target.ready.request
     if not request.others:
-        yield target
-    for number, server in enumerate(request.servers if request.others else ()):
-        others = tuple(each for place, each in enumerate(request.servers) if place != number)
-        yield replace(target, ready=replace(target.ready, request=replace(request, server=server, others=others)))
+        return [target]
+    found = []
+    for number, server in enumerate(request.servers):
+        others = request.servers[:number] + request.servers[number + 1 :]
+        own = replace(request, server=server, others=others)
+        found.append(replace(target, ready=replace(target.ready, request=own)))
+    return found
 
 
 def _servers(column: AskedColumn, request: RunRequest, environment: Mapping[str, str]) -> Sequence[Server]:
