@@ -1,5 +1,5 @@
 // Control of a run that is at work: what `ctl` can, each control with what it will do, or why it can't now.
-import { ago, ask, count, duration, fill, h, pill, post, rate, say, trouble } from "./dom.js";
+import { ago, ask, count, counted, duration, fill, h, post, rate, say, sentence, trouble } from "./dom.js";
 
 const EVERY_MS = 1000;
 const SELDOM_MS = 4000; // of a run that nobody is working on
@@ -11,7 +11,7 @@ const STATES = {
   asleep: ["asleep", "warn", "It waits for a limit to reset or for its server, then continues by itself."],
   "not asking": ["starting or ending", "", "It sends no calls now. Try again in a moment."],
 };
-const calls = (many) => `${count(many)} ${many === 1 ? "call" : "calls"}`;
+const calls = (many) => counted(many, "call");
 
 export function controlView(place, base) {
   let told = null; // what the server says of the controls
@@ -331,5 +331,3 @@ function change({ what, old, new: value, column }) {
   const read = (each) => (each === null || each === undefined ? "no limit" : typeof each === "number" ? count(each) : each);
   return `${of} from ${read(old)} to ${read(value)}`;
 }
-
-const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.:!?]$/.test(text) ? "" : "."}` : "");

@@ -1,6 +1,6 @@
 // The progress of a run: what the panel in the terminal shows, and how fast it went over time.
 import { axis, chart, ink } from "./chart.js";
-import { ask, count, duration, fill, h, rate, say, usd, words } from "./dom.js";
+import { ask, count, duration, fact, fill, h, rate, say, tileBoard, usd, words } from "./dom.js";
 
 const PACE_EVERY_MS = 5000;
 const MOST_SAMPLES = 900;
@@ -10,8 +10,7 @@ const TALL = 420;
 export function liveView(place, base, name) {
   const bar = h("progress", { class: "wide", max: 1, value: 0, "aria-label": "rows done" });
   const told = h("span", { class: "bar-text" }, "Reading the journal");
-  const tiles = new Map();
-  const board = h("dl", { class: "tiles" });
+  const { element: board, set: tile } = tileBoard();
   const lines = h("div", { class: "lines" });
   const curve = h("div", { class: "chart" });
   const bands = h("p", { class: "quiet legend" });
@@ -24,18 +23,6 @@ export function liveView(place, base, name) {
     lines,
     table,
   );
-
-  const tile = (title, text, kind = "") => {
-    let found = tiles.get(title);
-    if (found === undefined) {
-      const value = h("dd", {});
-      found = { box: h("div", { class: "tile" }, h("dt", {}, title), value), value };
-      tiles.set(title, found);
-      board.append(found.box);
-    }
-    found.box.className = `tile ${kind}`;
-    say(found.value, text);
-  };
 
   const samples = kept(name);
   const plot = paceChart(curve, samples);
@@ -94,7 +81,7 @@ const seconds = (ms) => `${ms < 1000 ? (ms / 1000).toFixed(2) : (ms / 1000).toFi
 
 function facts(report, binds) {
   const found = [];
-  const add = (title, text) => text && found.push(h("div", { class: "fact" }, h("dt", {}, title), h("dd", {}, text)));
+  const add = (title, text) => text && found.push(fact(title, text));
   const counted = (of) => Object.entries(of ?? {}).map(([key, value]) => `${words(key)} ${count(value)}`).join(", ");
   add("Why it stopped", report.state !== "running" && report.reason);
   add("What to do", report.state !== "running" && report.fix);
@@ -146,7 +133,7 @@ function lanes(report) {
       "dl",
       { class: "facts" },
       entries.map(([name, lane]) =>
-        h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, `${name.includes(lane.base_url) ? "" : `${lane.model} at ${lane.base_url ?? "this machine"}: `}${count(lane.requests)} requests, ${count(lane.in_flight)} in flight${lane.reason ? `; ${lane.reason}` : ""}`)),
+        fact(name, `${name.includes(lane.base_url) ? "" : `${lane.model} at ${lane.base_url ?? "this machine"}: `}${count(lane.requests)} requests, ${count(lane.in_flight)} in flight${lane.reason ? `; ${lane.reason}` : ""}`),
       ),
     ),
   );

@@ -1,5 +1,5 @@
 // Quality: what the checks of a data set find in the rows, before anything is trained; a finding leads to its rows.
-import { ago, ask, count, fill, h, post, say, trouble } from "./dom.js";
+import { ago, ask, count, counted, fact, fill, h, post, say, sentence, trouble } from "./dom.js";
 
 const EVERY_MS = 700;
 const FATES = { usual: "usual length", cut: "cut off", outlier: "far shorter or longer" };
@@ -93,7 +93,7 @@ const empty = () =>
 function report(checked, home) {
   const left = Object.entries(checked.left_out);
   return [
-    checked.warnings.map((each) => h("p", { class: "warning" }, `${each[0].toUpperCase()}${each.slice(1)}.`)),
+    checked.warnings.map((each) => h("p", { class: "warning" }, sentence(each))),
     left.length > 0 && h("p", { class: "quiet" }, `Not among the rows checked: ${left.map(([why, many]) => `${count(many)} ${why}`).join(", ")}.`),
     findings(checked, home),
     h("div", { class: "plots" }, words(checked.words, checked.lengths), likeness(checked.likeness, checked.diversity)),
@@ -118,11 +118,11 @@ function findings(checked, home) {
           "div",
           { class: "finding-head" },
           h("h3", {}, each.kind),
-          h("span", { class: "finding-count" }, `${count(each.rows)} ${each.rows === 1 ? "row" : "rows"}, ${percent(share)}`),
+          h("span", { class: "finding-count" }, `${counted(each.rows, "row")}, ${percent(share)}`),
           h("a", { href: `${home}/rows?${new URLSearchParams({ finding: each.kind })}` }, each.rows === 1 ? "Show the row" : `Show all ${count(each.rows)}`),
           meter,
         ),
-        h("p", { class: "quiet" }, `${each.meaning[0].toUpperCase()}${each.meaning.slice(1)}.`),
+        h("p", { class: "quiet" }, sentence(each.meaning)),
         h("ul", { class: "seen" }, each.seen.map((seen) => h("li", {}, h("a", { href: `${home}/rows/${seen.row}` }, `Row ${count(seen.row)}`), h("span", { class: "excerpt" }, seen.excerpt || "(no text)"), seen.note && h("span", { class: "quiet" }, seen.note)))),
       );
     })),
@@ -201,7 +201,7 @@ function groups({ count: many, largest }, home) {
     "section",
     { class: "panel" },
     h("h2", {}, "Repeated answers"),
-    h("p", { class: "quiet" }, many > largest.length ? `The ${largest.length} largest of ${count(many)} groups.` : `${count(many)} ${many === 1 ? "group" : "groups"} of answers that are (nearly) the same.`),
+    h("p", { class: "quiet" }, many > largest.length ? `The ${largest.length} largest of ${count(many)} groups.` : `${counted(many, "group")} of answers that are (nearly) the same.`),
     h(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "Repeated answers" },
@@ -218,7 +218,7 @@ function groups({ count: many, largest }, home) {
 function figures(checked) {
   const { tokens, languages, lengths } = checked;
   const guessed = tokens.estimated + tokens.estimated_prompts > 0 ? "about " : "";
-  const add = (title, text) => text && h("div", { class: "fact" }, h("dt", {}, title), h("dd", {}, text));
+  const add = (title, text) => text && fact(title, text);
   return h(
     "section",
     { class: "panel" },

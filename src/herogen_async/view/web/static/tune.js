@@ -1,6 +1,6 @@
 // Tune: the way from rows to a model, and each fine-tune with its losses, what it said, and how its answers compare.
 import { commandLine } from "./clipboard.js";
-import { ago, ask, clean, count, duration, fill, h, post, say, sentence, trouble, words } from "./dom.js";
+import { ago, ask, clean, count, counted, duration, fact, fill, h, post, say, sentence, tileBoard, trouble, words } from "./dom.js";
 import { lossChart } from "./loss_chart.js";
 
 const GOING_MS = 2000;
@@ -110,7 +110,7 @@ function drawWay(way, told, home, start) {
   const command = (name) => [commandLine(commands[name]), told.starts.includes(name) && startButton(() => start(name, commands[name]))];
   fill(
     way,
-    step("Mark rows", marks > 0 ? `${count(marks)} ${marks === 1 ? "answer is" : "answers are"} marked.` : "Mark bad answers and mend others: they are left out, or taught as you wrote them.", marks > 0, h("a", { href: `${home}/rows` }, "Rows")),
+    step("Mark rows", marks > 0 ? `${counted(marks, "answer")} ${marks === 1 ? "is" : "are"} marked.` : "Mark bad answers and mend others: they are left out, or taught as you wrote them.", marks > 0, h("a", { href: `${home}/rows` }, "Rows")),
     step("Assemble the data set", dataset === null ? "Not assembled yet." : `${datasetWords(dataset)}${isOld ? " Rows or marks have come since: assemble it again." : ""}`, dataset !== null && !isOld, command("assemble")),
     step(
       "Fine-tune",
@@ -168,14 +168,13 @@ function finetuneCard(number, base, home) {
   const state = h("span", {});
   const models = h("span", { class: "quiet model-name" });
   const problem = h("div", {});
-  const board = h("dl", { class: "tiles tune-tiles" });
+  const { element: board, set: tile } = tileBoard("tune-tiles");
   const bar = h("progress", { class: "wide", max: 1, value: 0, "aria-label": "steps done" });
   const figure = h("div", { class: "chart loss-chart" });
   const said = h("div", { class: "tune-events" });
   const settings = h("div", {});
   const evaluation = h("div", { class: "evaluation" });
   const chart = lossChart(figure);
-  const tiles = new Map();
   let known = "";
   let knownLosses = "";
   let evaluatedAt = null;
@@ -190,16 +189,6 @@ function finetuneCard(number, base, home) {
     h("div", { class: "tune-body" }, h("div", {}, h("h3", {}, "Loss"), figure), h("div", {}, h("h3", {}, "What it said"), said, settings)),
     evaluation,
   );
-
-  const tile = (title, text) => {
-    let value = tiles.get(title);
-    if (value === undefined) {
-      value = h("dd", {});
-      tiles.set(title, value);
-      board.append(h("div", { class: "tile" }, h("dt", {}, title), value));
-    }
-    say(value, text);
-  };
 
   async function compare(at) {
     if (at === null || at === evaluatedAt) return;
@@ -308,7 +297,7 @@ function settingsPart(told) {
     ["Checkpoints", told.checkpoints.length ? told.checkpoints.map((each) => `step ${count(each.step)}`).join(", ") : null],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
   if (facts.length === 0) return null;
-  return h("details", {}, h("summary", {}, "Settings and files"), h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, value)))));
+  return h("details", {}, h("summary", {}, "Settings and files"), h("dl", { class: "facts" }, facts.map(([name, value]) => fact(name, value))));
 }
 
 // -- the evaluation
