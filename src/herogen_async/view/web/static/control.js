@@ -1,5 +1,6 @@
 // Control of a run that is at work: what `ctl` can, each control with what it will do, or why it can't now.
 import { ago, ask, count, counted, duration, fill, h, post, rate, say, sentence, trouble } from "./dom.js";
+import { polling } from "./polling.js";
 
 const EVERY_MS = 1000;
 const SELDOM_MS = 4000; // of a run that nobody is working on
@@ -17,7 +18,6 @@ export function controlView(place, base) {
   let told = null; // what the server says of the controls
   let report = null;
   let column = ""; // whose limits are shown; "" for those of all
-  let timer = null;
   let ended = false;
   let sending = false;
   let seen = "";
@@ -272,12 +272,10 @@ export function controlView(place, base) {
   }
 
   async function look() {
-    clearTimeout(timer);
-    if (ended || document.hidden) return;
     if (!sending) {
       try {
         const fresh = await ask(`${base}/control`);
-        if (ended) return;
+        if (ended) return null;
         if (!sending) {
           const isNew = told === null || said(fresh) !== said(told);
           told = fresh;
@@ -288,7 +286,7 @@ export function controlView(place, base) {
         // The head says what is wrong.
       }
     }
-    timer = setTimeout(look, told?.at_work === null ? SELDOM_MS : EVERY_MS);
+    return told?.at_work === null ? SELDOM_MS : EVERY_MS;
   }
 
   const said = ({ at_work: run }) => JSON.stringify(run && [run.state, run.concurrency, run.rpm, run.tpm, run.by_column]);
@@ -308,8 +306,7 @@ export function controlView(place, base) {
     }
   }
 
-  document.addEventListener("visibilitychange", look);
-  look();
+  const looking = polling(look);
   return {
     report(moment) {
       report = moment.report;
@@ -317,9 +314,8 @@ export function controlView(place, base) {
     },
     end() {
       ended = true;
-      clearTimeout(timer);
+      looking.end();
       drainDialog.remove();
-      document.removeEventListener("visibilitychange", look);
     },
   };
 }

@@ -1,11 +1,11 @@
 // Quality: what the checks of a data set find in the rows, before anything is trained; a finding leads to its rows.
 import { ago, ask, count, counted, fact, fill, h, post, say, sentence, trouble } from "./dom.js";
+import { polling } from "./polling.js";
 
 const EVERY_MS = 700;
 const FATES = { usual: "usual length", cut: "cut off", outlier: "far shorter or longer" };
 
 export function qualityView(place, base, home) {
-  let timer = null;
   let ended = false;
   let shown = ""; // the check whose findings are drawn
   let done = null;
@@ -21,7 +21,7 @@ export function qualityView(place, base, home) {
   button.addEventListener("click", async () => {
     try {
       draw(await post(`${base}/quality`, { do: action }));
-      follow();
+      looking.now();
     } catch (error) {
       fill(message, trouble(error));
     }
@@ -55,29 +55,29 @@ export function qualityView(place, base, home) {
 
   const stale = (checked) => (done !== null && done > checked.rows ? ` Rows have come since: ${count(done)} are done now.` : " The rows have changed since.");
 
-  async function follow() {
-    clearTimeout(timer);
+  async function look() {
     try {
       const told = await ask(`${base}/quality`);
-      if (ended) return;
+      if (ended) return null;
       draw(told);
-      if (told.running) timer = setTimeout(follow, EVERY_MS);
+      return told.running ? EVERY_MS : null;
     } catch (error) {
       if (!ended) fill(message, trouble(error));
+      return null;
     }
   }
-  follow();
+  const looking = polling(look);
 
   return {
     report(moment) {
       const before = done;
       done = moment.report.done;
       // What was checked grows old while the run goes on.
-      if (before !== null && before !== done && action === "check" && shown !== "none") follow();
+      if (before !== null && before !== done && action === "check" && shown !== "none") looking.now();
     },
     end() {
       ended = true;
-      clearTimeout(timer);
+      looking.end();
     },
   };
 }

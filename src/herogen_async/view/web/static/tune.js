@@ -2,6 +2,7 @@
 import { commandLine } from "./clipboard.js";
 import { ago, ask, clean, count, counted, duration, fact, fill, h, post, say, sentence, tileBoard, trouble, words } from "./dom.js";
 import { lossChart } from "./loss_chart.js";
+import { polling } from "./polling.js";
 
 const GOING_MS = 2000;
 const RESTING_MS = 5000;
@@ -16,7 +17,6 @@ export function tuneView(place, base, home) {
   const jobs = h("div", { class: "finetunes" });
   const nothing = h("div", { class: "empty", hidden: true }, h("p", {}, "No fine-tunes yet."), h("p", {}, "One that is started, here or in a terminal, is shown with its losses while it trains."));
   const cards = new Map();
-  let timer = null;
   let isEnded = false;
   let last = null;
   const refused = h("div", {});
@@ -25,10 +25,9 @@ export function tuneView(place, base, home) {
   fill(way, h("li", { class: "quiet" }, "Reading the fine-tunes"));
 
   async function look() {
-    clearTimeout(timer);
     try {
       const told = await ask(`${base}/tune`);
-      if (isEnded) return;
+      if (isEnded) return null;
       fill(message);
       last = told;
       show();
@@ -36,7 +35,7 @@ export function tuneView(place, base, home) {
       if (!isEnded) fill(message, trouble(error));
     }
     const isGoing = last?.started?.exit_code === null || last?.finetunes.some((each) => each.is_going || each.is_watched);
-    if (!isEnded && !document.hidden) timer = setTimeout(look, isGoing ? GOING_MS : RESTING_MS);
+    return isGoing ? GOING_MS : RESTING_MS;
   }
 
   async function start(command_name, command) {
@@ -47,7 +46,7 @@ export function tuneView(place, base, home) {
     } catch (error) {
       if (!isEnded) fill(refused, trouble(error));
     }
-    if (!isEnded) look();
+    looking.now();
   }
 
   let shownStarted = "";
@@ -82,15 +81,12 @@ export function tuneView(place, base, home) {
     });
   }
 
-  const seen = () => (document.hidden ? clearTimeout(timer) : look());
-  document.addEventListener("visibilitychange", seen);
-  look();
+  const looking = polling(look);
   return {
     report() {},
     end() {
       isEnded = true;
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", seen);
+      looking.end();
       for (const card of cards.values()) card.end();
     },
   };
