@@ -75,8 +75,8 @@ PROCESSES = {
     "generation/cluster/local_placer": "the workers of `run --processes`, and their pipes",
     "generation/cluster/pipe": "a worker's end of its pipe",
     "generation/journal/own_process": "a large run is verified on all cores, and its sidecars are written beside it",
-    "view/web/quality_check": "the check of a run's rows: a minute of work that is none of the server's",
-    "view/web/beside_run": "the page beside a run, which never waits for it",
+    "view/web/folder_process": "the check of a run's rows, a minute of work that is none of the server's; and the page "
+    "beside a run, which never waits for it",
     "view/web/tune_commands": "a command of this package that a person has started from the page",
     "cli/browser": "the person's browser, asked to show a report",
     "lab/bench/server_process": "the simulated server, on a core of its own",

@@ -35,9 +35,6 @@ WIDE = """() => [...document.querySelectorAll("body *")].filter((element) => {
   const box = element.getBoundingClientRect();
   return box.right > innerWidth + 1 && element.checkVisibility() && !element.closest(".scroll, .skip, pre, .list");
 }).map((element) => `${element.tagName}.${element.className} ${element.textContent.slice(0, 30)}`)"""
-CLIPPED = """() => [...document.querySelectorAll(".card, .tile, .panel, .run-card, .text, dd")]
-  .filter((element) => element.scrollHeight > element.clientHeight + 2 && element.checkVisibility())
-  .map((element) => element.className + element.textContent.slice(0, 30))"""
 # Of a page on which nothing moved, no observer is ever told: what there was is told within two frames.
 MOVED = """() => new Promise((resolve) => {
   let moved = 0;

@@ -12,15 +12,31 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.data.dataset.recipe import Recipe
 from herogen_async.generation.intents import REQUEST
 from herogen_async.generation.intents.intent_log import IntentLog
+from herogen_async.specs.spec import Spec
 from herogen_async.tune.finetune.local.event_log import END, MESSAGE, METRICS, STARTED, EventLog
 from herogen_async.tune.finetune.local.job_folder import TuneFolder, take_lock
 from herogen_async.tune.finetune.log_steps import CREATE, MODEL, OVER
 from herogen_async.tune.finetune.model_registry import model_step
 from herogen_async.tune.finetune.records import TunedModel
+from support.run_folders import WrittenRun
 from support.tuned_models import HEROES
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TAG = "herogen-0123456789abcdef"
+SPEC = Spec(
+    name="heroes",
+    attributes={name: list(values) for name, values in HEROES.attributes.items()},
+    repeats=3,
+    prompt="A {age}-year-old {gender} who has {power}.",
+    sub_prompt="{age}, {gender}, {power}",
+)
+
+
+def untuned_run(path: Path) -> WrittenRun:
+    """A run in `path` with 23 answers, of which nothing was made yet."""
+    made = WrittenRun(path, SPEC)
+    made.write(made.answer(index, f"A hero of the number {index}, who is known for it.") for index in range(23))
+    return made
 
 
 def begun(folder: Path, *, job_id: str | None = TAG, recipe: Recipe = HEROES, **settings: Any) -> Path:

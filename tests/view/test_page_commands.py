@@ -17,20 +17,11 @@ import pytest
 from herogen_async import assemble
 from herogen_async.core.errors import InputError
 from herogen_async.generation.run_folder import RunFolder
-from herogen_async.specs.spec import Spec
 from herogen_async.view.web.tune_commands import StartedCommand
-from support.kept_finetunes import LocalTune, begun
+from support.kept_finetunes import LocalTune, begun, untuned_run
 from support.page_client import PageClient, served_page
 from support.run_folders import WrittenRun
-from support.tuned_models import HEROES, tuned_model
-
-SPEC = Spec(
-    name="heroes",
-    attributes={name: list(values) for name, values in HEROES.attributes.items()},
-    repeats=3,
-    prompt="A {age}-year-old {gender} who has {power}.",
-    sub_prompt="{age}, {gender}, {power}",
-)
+from support.tuned_models import tuned_model
 
 
 @pytest.fixture
@@ -38,9 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WrittenRun:
     monkeypatch.chdir(tmp_path)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    made = WrittenRun(Path("runs/heroes"), SPEC)
-    made.write(made.answer(index, f"A hero of the number {index}, who is known for it.") for index in range(23))
-    return made
+    return untuned_run(Path("runs/heroes"))
 
 
 @pytest.fixture

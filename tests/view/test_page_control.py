@@ -11,9 +11,8 @@ import pytest
 from herogen_async.generation.run_folder import RunLock
 from herogen_async.specs.spec import Spec
 from support.browsers import Page, opened_browser
-from support.hostile_run import CLIPPED
 from support.page_client import PageClient, served_page
-from support.page_looks import CONTRAST
+from support.page_looks import CLIPPED, CONTRAST
 from support.run_folders import WrittenRun
 from support.runs import small_spec
 from support.viewed_run import viewed_run

@@ -14,10 +14,9 @@ from herogen_async.generation.run_folder import RunFolder
 from herogen_async.specs.spec import Spec
 from support.browsers import Page, opened_browser
 from support.column_runs import ColumnRun, named
-from support.hostile_run import CLIPPED
 from support.mixed_run import mixed_run
 from support.page_client import PageClient, served_page
-from support.page_looks import CONTRAST
+from support.page_looks import CLIPPED, CONTRAST
 from support.run_folders import WrittenRun
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

@@ -18,10 +18,10 @@ from herogen_async.specs.spec import Spec
 from herogen_async.tune.evaluation import evaluate_tuned
 from support.browsers import Page, opened_browser
 from support.fake_server import Asked, FakeServer, Reply
-from support.hostile_run import CLIPPED
+from support.hostile_run import sound
 from support.kept_finetunes import LocalTune, begun
 from support.page_client import PageClient, served_page
-from support.page_looks import CONTRAST
+from support.page_looks import CLIPPED, CONTRAST
 from support.run_folders import WrittenRun
 from support.streamed_answers import streamed
 from support.tuned_models import rows_file, tuned_model
@@ -42,7 +42,6 @@ SPEC = Spec(
     repeats=3,
     prompt="A {age}-year-old {gender} who has {power}.",
 )
-HELD = ("img", "svg", "base", "iframe", "form[action]", "a[href^=javascript]")
 
 
 @pytest.fixture(params=["chromium", "firefox"])
@@ -84,15 +83,6 @@ def served(run: WrittenRun) -> Iterator[PageClient]:
         yield client
 
 
-def sound(page: Page, served: PageClient) -> None:
-    """Nothing ran, nothing was asked of anybody else, no element came of a text, and the console is empty."""
-    assert [] == page.errors
-    assert "owned" not in page.tab.title()
-    assert [] == [url for url in page.asked if not url.startswith(served.origin)]
-    assert {} == {name: count for name in HELD if (count := page.tab.locator(name).count())}
-    assert not page.is_too_wide
-
-
 def playground(page: Page, served: PageClient) -> Any:
     tab = page.at(served.url, "/heroes/playground").tab
     tab.wait_for_selector(".ask-form .sent-text")
@@ -120,12 +110,12 @@ def test_hostile_text_runs_nothing_in_either_view(kind: str, served: PageClient,
         tab.get_by_label("beside its base model").check()
         asked(tab)
         assert 8 == tab.locator(".answer-card").count()
-        sound(page, served)
+        sound(page, served.origin)
         page.at(served.url, "/heroes/tune")
         tab.wait_for_selector(".samples")
         tab.wait_for_selector(".finetune .trouble >> text=script")
         tab.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-        sound(page, served)
+        sound(page, served.origin)
 
 
 def test_a_question_is_asked_with_the_keyboard(kind: str, served: PageClient, server: FakeServer) -> None:

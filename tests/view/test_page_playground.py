@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
+from contextlib import AbstractContextManager
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +68,11 @@ def page(folder: Path) -> Iterator[PageClient]:
         yield page
 
 
-@contextlib.contextmanager
-def asking(page: PageClient, **changes: Any) -> Iterator[HTTPResponse]:
+def asking(page: PageClient, **changes: Any) -> AbstractContextManager[HTTPResponse]:
     """The answer to a question, while it comes."""
-    headers = {"Origin": page.origin, "Content-Type": "application/json", "Cookie": page.cookie}
-    connection = HTTPConnection(page.host, page.port, timeout=WITHIN_S)
-    try:
-        connection.request("POST", "/api/run/heroes/playground", json.dumps({**ASKED, **changes}).encode(), headers)
-        yield connection.getresponse()
-    finally:
-        connection.close()
+    question = json.dumps({**ASKED, **changes}).encode()
+    own = {"Origin": page.origin, "Content_Type": "application/json"}
+    return page.asked("/api/run/heroes/playground", "POST", body=question, **own)
 
 
 def events(page: PageClient, **changes: Any) -> list[dict[str, Any]]:

@@ -12,24 +12,15 @@ from typing import Any
 import pytest
 
 from herogen_async import assemble, finetune
-from herogen_async.specs.spec import Spec
 from herogen_async.tune.evaluation import evaluate_tuned
 from herogen_async.tune.finetune import finetune_looks
 from herogen_async.tune.finetune.service_words import seconds_since_1970
 from support.fake_server import FakeServer
-from support.kept_finetunes import AT, LocalTune, begun
+from support.kept_finetunes import AT, LocalTune, begun, untuned_run
 from support.page_client import PageClient, served_page
 from support.run_folders import WrittenRun
 from support.simulated_service import simulated
-from support.tuned_models import HEROES, rows_file, taught, tuned_model
-
-SPEC = Spec(
-    name="heroes",
-    attributes={name: list(values) for name, values in HEROES.attributes.items()},
-    repeats=3,
-    prompt="A {age}-year-old {gender} who has {power}.",
-    sub_prompt="{age}, {gender}, {power}",
-)
+from support.tuned_models import rows_file, taught, tuned_model
 
 
 @pytest.fixture
@@ -37,9 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WrittenRun:
     monkeypatch.chdir(tmp_path)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    made = WrittenRun(Path("runs/heroes"), SPEC)
-    made.write(made.answer(index, f"A hero of the number {index}, who is known for it.") for index in range(23))
-    return made
+    return untuned_run(Path("runs/heroes"))
 
 
 @pytest.fixture

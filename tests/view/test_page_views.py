@@ -20,7 +20,6 @@ from support.browsers import Page, opened_browser
 from support.column_runs import ColumnRun, completion, maths
 from support.hostile_run import (
     CELLS,
-    CLIPPED,
     FAILED,
     MOVED,
     REPEATS,
@@ -32,6 +31,7 @@ from support.hostile_run import (
     unfolded,
 )
 from support.page_client import PageClient, served_page
+from support.page_looks import CLIPPED
 from support.run_folders import AT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 
 from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.generation.run_folder import RunFolder
+from herogen_async.view.web.folder_process import started
 
-_SERVER = [sys.executable or "python", "-P", "-m", "herogen_async.view.web.beside_server"]
+_SERVER = "herogen_async.view.web.beside_server"
 _ENDS_WITHIN_S = 4.0  # answers that are under way have two seconds
 
 
@@ -26,19 +26,9 @@ class PageBeside:
     def __init__(self, folder: RunFolder) -> None:
         self._view = f"herogen-async view {folder.argument}"
         try:
-            self._child = subprocess.Popen(  # noqa: S603 - a module of this package
-                _SERVER,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # a panel may be drawn there
-                start_new_session=True,
-            )
+            self._child = started(_SERVER, folder)
         except OSError as error:
             raise self._failed(error.strerror or str(error)) from error
-        assert self._child.stdin is not None
-        with contextlib.suppress(OSError):
-            self._child.stdin.write(codec.dumps({"folder": str(folder.path)}) + b"\n")
-            self._child.stdin.flush()
 
     def url(self) -> str:
         """Its URL, with the token; waits until it is served. Raises InputError where it can't be."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.errors import HerogenError
 from herogen_async.core.event_loop import quickest_loop
 from herogen_async.generation.run_folder import RunFolder
+from herogen_async.view.web.folder_process import told_folder
 from herogen_async.view.web.server import serving_page
 
 _GIVES_WAY = 5  # niceness: a third of a core's time where the run wants all of it
@@ -21,12 +19,10 @@ _GIVES_WAY = 5  # niceness: a third of a core's time where the run wants all of 
 
 def main() -> None:
     """Read what to serve, print where, serve until there is nobody to read from."""
-    with contextlib.suppress(OSError):
-        os.nice(_GIVES_WAY)
     # Who starts this process ends it, too: by closing its pipe, or by being gone.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    folder = RunFolder(Path(codec.loads(sys.stdin.buffer.readline())["folder"]))
+    folder = told_folder(_GIVES_WAY)
     try:
         with asyncio.Runner(loop_factory=quickest_loop) as runner:
             runner.run(_serve(folder))

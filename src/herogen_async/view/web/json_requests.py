@@ -8,12 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from herogen_async.core import codec
-from herogen_async.core.errors import InputError
+from herogen_async.core.errors import HerogenError, InputError
 
 
 def json_answer(value: Any, status: int = 200) -> Response:
     """`value` as JSON."""
     return Response(codec.dumps(value), status, media_type="application/json")
+
+
+def told_refusal(error: HerogenError) -> dict[str, str | None]:
+    """What the page is told of an error: the sentence, and what to do."""
+    return {"error": error.message, "fix": error.fix}
 
 
 async def request_body(request: Request, most: int) -> bytes:

@@ -33,6 +33,7 @@ from herogen_async.tune.query import (
     ending_note,
     open_model,
 )
+from herogen_async.view.web.json_requests import told_refusal
 
 OPEN_FOR_S = 300.0
 MOST_SAMPLES, MOST_TOKENS, MOST_TEMPERATURE = 8, 8192, 2  # what a page is to ask in one go
@@ -99,7 +100,7 @@ class Playground:
         except HerogenError as error:
             if held is not None:
                 held.close()  # a server that ended, a key that was refused: the next question begins anew
-            tell({"event": "error", "error": error.message, "fix": error.fix})
+            tell({"event": "error", **told_refusal(error)})
         finally:
             if held is not None:
                 held.rest()
@@ -265,7 +266,7 @@ def _number(said: dict[str, Any], name: str, kind: Kind) -> int:
 
 def _told(answer: Answer | None, error: HerogenError | None, price: Price | None) -> AnswerEvent | None:
     if answer is None:
-        return None if error is None else {"error": error.message, "fix": error.fix}
+        return None if error is None else told_refusal(error)
     counts = {name: count for name, count in answer.usage.items() if isinstance(count, int)}
     return {**answer.as_dict(), "note": ending_note(answer), "usd": cost(counts, price) if counts else None}
 

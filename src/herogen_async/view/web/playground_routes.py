@@ -31,7 +31,7 @@ from herogen_async.generation.intents import STEPS, numbered_folders
 from herogen_async.generation.limits import estimate_tokens
 from herogen_async.generation.prices import Price
 from herogen_async.tune.query import Conversation, RunModel, Target, run_models, sent_text
-from herogen_async.view.web.json_requests import json_answer, json_body
+from herogen_async.view.web.json_requests import json_answer, json_body, told_refusal
 from herogen_async.view.web.playground import (
     MOST_SAMPLES,
     MOST_TEMPERATURE,
@@ -140,7 +140,7 @@ def _model_told(model: RunModel) -> dict[str, Any]:
     try:
         target = model.target(os.environ)
     except InputError as error:
-        return {**told, "problem": {"error": error.message, "fix": error.fix}}
+        return {**told, "problem": told_refusal(error)}
     price = _dearest(target)
     return {
         **told,

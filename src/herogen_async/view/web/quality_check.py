@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -17,8 +16,9 @@ from herogen_async.core import codec
 from herogen_async.core.errors import InputError
 from herogen_async.data.dataset.run_quality import segment_sizes
 from herogen_async.generation.run_folder import RunFolder, own_file
+from herogen_async.view.web.folder_process import started
 
-_CHECKS = [sys.executable or "python", "-P", "-m", "herogen_async.view.web.quality_process"]
+_CHECKS = "herogen_async.view.web.quality_process"
 _MOST = 64 << 10  # bytes that a pipe holds
 
 
@@ -41,19 +41,12 @@ class QualityCheck:
             if self._child is not None:
                 return
             try:
-                child = subprocess.Popen(  # noqa: S603 - a module of this package
-                    _CHECKS,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+                child = started(_CHECKS, self._folder)
             except OSError as error:
                 raise InputError(f"the rows can't be checked: {error.strerror or error}") from error
             assert child.stdin is not None
             assert child.stdout is not None
             with contextlib.suppress(OSError):
-                child.stdin.write(codec.dumps({"folder": str(self._folder.path)}) + b"\n")
                 child.stdin.close()
             os.set_blocking(child.stdout.fileno(), False)
             self._child, self._said, self._progress, self._trouble = child, b"", {}, None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from herogen_async.core import codec
 from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import DiskError, HerogenError
 from herogen_async.data.dataset.run_quality import run_quality
-from herogen_async.generation.run_folder import RunFolder, publish
+from herogen_async.generation.run_folder import publish
+from herogen_async.view.web.folder_process import told_folder
 from herogen_async.view.web.quality_summary import quality_summary
 
 _GIVES_WAY = 10  # niceness: a run that is at work goes first
@@ -21,9 +20,7 @@ _TOLD_EVERY_S = 0.2
 
 def main() -> None:
     """Check the rows, and end: by itself, or when whoever started it is gone."""
-    with contextlib.suppress(OSError):
-        os.nice(_GIVES_WAY)
-    folder = RunFolder(Path(codec.loads(sys.stdin.buffer.readline())["folder"]))
+    folder = told_folder(_GIVES_WAY)
     # Nobody may look for hours: progress that nobody takes is dropped. What it ends with is waited for.
     os.set_blocking(sys.stdout.fileno(), False)
     try:

@@ -30,7 +30,7 @@ from herogen_async.core.errors import DiskError, HerogenError, InputError, RunFo
 from herogen_async.data.row_pages import RowFilter, bound_of
 from herogen_async.view.web.control_routes import control_routes
 from herogen_async.view.web.coverage_routes import coverage_routes
-from herogen_async.view.web.json_requests import json_answer, json_body
+from herogen_async.view.web.json_requests import json_answer, json_body, told_refusal
 from herogen_async.view.web.open_run import OpenRun
 from herogen_async.view.web.playground_routes import playground_routes
 from herogen_async.view.web.quality_routes import quality_routes
@@ -132,7 +132,7 @@ class _Page:
                 event = b"report"
             except HerogenError as error:
                 event = b"gone" if isinstance(error, RunFolderError) else b"trouble"
-                told = codec.dumps(_refusal(error))
+                told = codec.dumps(told_refusal(error))
             # Said again although nothing changed, the page knows that it is not the connection that is dead.
             yield b"event: %b\ndata: %b\n\n" % (event, told)
             if event == b"gone":
@@ -191,11 +191,9 @@ def _whole(text: str) -> int:
 
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HerogenError)
-    return json_answer(_refusal(error), next((status for kind, status in _STATUSES if isinstance(error, kind)), 500))
-
-
-def _refusal(error: HerogenError) -> dict[str, str | None]:
-    return {"error": error.message, "fix": error.fix}
+    return json_answer(
+        told_refusal(error), next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    )
 
 
 def _not_found(_: Request, error: Exception) -> Response:

@@ -29,6 +29,7 @@ from herogen_async.core.clock import MonotonicClock
 from herogen_async.core.errors import HerogenError, InputError
 from herogen_async.data.row_marks import RowMarks
 from herogen_async.generation.endpoint.finish_reasons import is_cut
+from herogen_async.generation.intents import numbered_folders
 from herogen_async.generation.run_folder import RunFolder, own_bytes
 from herogen_async.tune.evaluation import KeptEvaluation, kept_evaluation
 from herogen_async.tune.evaluation.evaluate import FIGURES_FILE, FOLDER
@@ -37,7 +38,7 @@ from herogen_async.tune.finetune.finetune_result import NOT_STARTED
 from herogen_async.tune.finetune.model_registry import tuned_in, without_changed_rows
 from herogen_async.tune.finetune.records import INTERRUPTED
 from herogen_async.tune.options import LOCAL
-from herogen_async.view.web.json_requests import json_answer, json_body
+from herogen_async.view.web.json_requests import json_answer, json_body, told_refusal
 from herogen_async.view.web.open_run import OpenRun
 from herogen_async.view.web.run_list import RunList
 from herogen_async.view.web.tune_commands import ASSEMBLE, EVALUATE, FINETUNE, StartedCommand, argument_of, way_commands
@@ -135,18 +136,11 @@ class _TunedRun:
 
     def evaluation(self, number: str) -> dict[str, Any]:
         """That of one fine-tune. Raises InputError."""
-        folder = self._folder.path / "finetune" / number
-        if number not in {each.name for each in _folders(self._folder)} or (tuned := tuned_in(folder)) is None:
+        folder = next((each for each in numbered_folders(self._folder.path / "finetune") if each.name == number), None)
+        if folder is None or (tuned := tuned_in(folder)) is None:
             raise InputError(f"no fine-tune {number} has made a model", fix="reload the page: the run may have changed")
         found = kept_evaluation(without_changed_rows(tuned)[0])
         return {"evaluation": None if found is None else _evaluation(found)}
-
-
-def _folders(folder: RunFolder) -> list[Path]:
-    try:
-        return [each for each in (folder.path / "finetune").iterdir() if each.is_dir()]
-    except OSError:
-        return []
 
 
 def _told(look: FinetuneLook) -> dict[str, Any]:
@@ -169,13 +163,9 @@ def _told(look: FinetuneLook) -> dict[str, Any]:
         "is_watched": look.is_watched,
         "is_going": look.is_going,
         "is_unrecorded": look.is_unrecorded,
-        "unreached": None if look.unreached is None else _refusal(look.unreached),
+        "unreached": None if look.unreached is None else told_refusal(look.unreached),
         "evaluated_at": _changed_at(look.result.folder / FOLDER / FIGURES_FILE),
     }
-
-
-def _refusal(error: HerogenError) -> dict[str, str | None]:
-    return {"error": error.message, "fix": error.fix}
 
 
 def _dataset(folder: RunFolder) -> Mapping[str, Any] | None:

@@ -1,5 +1,6 @@
 // Control of a run that is at work: what `ctl` can, each control with what it will do, or why it can't now.
-import { ago, ask, count, duration, fill, h, pill, post, rate, say, trouble } from "./dom.js";
+import { ago, ask, count, counted, duration, fill, h, post, rate, say, sentence, trouble } from "./dom.js";
+import { polling } from "./polling.js";
 
 const EVERY_MS = 1000;
 const SELDOM_MS = 4000; // of a run that nobody is working on
@@ -11,13 +12,12 @@ const STATES = {
   asleep: ["asleep", "warn", "It waits for a limit to reset or for its server, then continues by itself."],
   "not asking": ["starting or ending", "", "It sends no calls now. Try again in a moment."],
 };
-const calls = (many) => `${count(many)} ${many === 1 ? "call" : "calls"}`;
+const calls = (many) => counted(many, "call");
 
 export function controlView(place, base) {
   let told = null; // what the server says of the controls
   let report = null;
   let column = ""; // whose limits are shown; "" for those of all
-  let timer = null;
   let ended = false;
   let sending = false;
   let seen = "";
@@ -272,12 +272,10 @@ export function controlView(place, base) {
   }
 
   async function look() {
-    clearTimeout(timer);
-    if (ended || document.hidden) return;
     if (!sending) {
       try {
         const fresh = await ask(`${base}/control`);
-        if (ended) return;
+        if (ended) return null;
         if (!sending) {
           const isNew = told === null || said(fresh) !== said(told);
           told = fresh;
@@ -288,7 +286,7 @@ export function controlView(place, base) {
         // The head says what is wrong.
       }
     }
-    timer = setTimeout(look, told?.at_work === null ? SELDOM_MS : EVERY_MS);
+    return told?.at_work === null ? SELDOM_MS : EVERY_MS;
   }
 
   const said = ({ at_work: run }) => JSON.stringify(run && [run.state, run.concurrency, run.rpm, run.tpm, run.by_column]);
@@ -308,8 +306,7 @@ export function controlView(place, base) {
     }
   }
 
-  document.addEventListener("visibilitychange", look);
-  look();
+  const looking = polling(look);
   return {
     report(moment) {
       report = moment.report;
@@ -317,9 +314,8 @@ export function controlView(place, base) {
     },
     end() {
       ended = true;
-      clearTimeout(timer);
+      looking.end();
       drainDialog.remove();
-      document.removeEventListener("visibilitychange", look);
     },
   };
 }
@@ -331,5 +327,3 @@ function change({ what, old, new: value, column }) {
   const read = (each) => (each === null || each === undefined ? "no limit" : typeof each === "number" ? count(each) : each);
   return `${of} from ${read(old)} to ${read(value)}`;
 }
-
-const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${/[.:!?]$/.test(text) ? "" : "."}` : "");

@@ -38,6 +38,7 @@ export function say(element, text) {
 
 const WHOLE = new Intl.NumberFormat("en");
 export const count = (number) => WHOLE.format(Math.round(number));
+export const counted = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 export const rate = (number) => (number >= 100 ? count(number) : number >= 10 ? number.toFixed(1) : number.toFixed(2));
 export const usd = (number) => (number === null || number === undefined ? "unknown" : `${number.toFixed(number < 1 ? 4 : 2)} USD`);
 
@@ -60,6 +61,29 @@ export function ago(moment) {
   if (seconds < 5) return "just now";
   if (seconds < 48 * 3600) return `${duration(Math.round(seconds))} ago`;
   return new Date(moment * 1000).toISOString().slice(0, 10);
+}
+
+/** One figure with its title, in a list of facts. */
+export const fact = (title, text) => h("div", { class: "fact" }, h("dt", {}, title), h("dd", {}, text));
+
+/** Figures as tiles: `set(title, text, kind)` adds a tile, or changes the one that is there. */
+export function tileBoard(kinds = "") {
+  const element = h("dl", { class: `tiles ${kinds}` });
+  const tiles = new Map();
+  return {
+    element,
+    set(title, text, kind = "") {
+      if (!tiles.has(title)) {
+        const value = h("dd", {});
+        const box = h("div", {}, h("dt", {}, title), value);
+        tiles.set(title, { box, value });
+        element.append(box);
+      }
+      const { box, value } = tiles.get(title);
+      box.className = `tile ${kind}`;
+      say(value, text);
+    },
+  };
 }
 
 export const words = (state) => String(state).replaceAll("_", " ");

@@ -1,44 +1,31 @@
 // The progress of a run: what the panel in the terminal shows, and how fast it went over time.
-import uPlot from "./vendor/uPlot-1.6.32.js";
-import { ask, count, duration, fill, h, rate, say, usd, words } from "./dom.js";
+import { axis, chart, ink } from "./chart.js";
+import { ask, count, duration, fact, fill, h, rate, say, tileBoard, usd, words } from "./dom.js";
 
 const PACE_EVERY_MS = 5000;
 const MOST_SAMPLES = 900;
 const BINDS = { requests: 0, tokens: 1, concurrency: 2, endpoint: 3, disk: 4, cpu: 5, paused: 6 };
-const height = () => (innerHeight > 1300 ? 420 : 220);
+const TALL = 420;
 
 export function liveView(place, base, name) {
   const bar = h("progress", { class: "wide", max: 1, value: 0, "aria-label": "rows done" });
   const told = h("span", { class: "bar-text" }, "Reading the journal");
-  const tiles = new Map();
-  const board = h("dl", { class: "tiles" });
+  const { element: board, set: tile } = tileBoard();
   const lines = h("div", { class: "lines" });
-  const chart = h("div", { class: "chart" });
+  const curve = h("div", { class: "chart" });
   const bands = h("p", { class: "quiet legend" });
   const table = h("div", {});
   fill(
     place,
     h("div", { class: "bar" }, bar, told),
     board,
-    h("section", { class: "panel" }, h("h2", {}, "Answers per second"), chart, bands),
+    h("section", { class: "panel" }, h("h2", {}, "Answers per second"), curve, bands),
     lines,
     table,
   );
 
-  const tile = (title, text, kind = "") => {
-    let found = tiles.get(title);
-    if (found === undefined) {
-      const value = h("dd", {});
-      found = { box: h("div", { class: "tile" }, h("dt", {}, title), value), value };
-      tiles.set(title, found);
-      board.append(found.box);
-    }
-    found.box.className = `tile ${kind}`;
-    say(found.value, text);
-  };
-
   const samples = kept(name);
-  const plot = paceChart(chart, samples);
+  const plot = paceChart(curve, samples);
   let paceAt = 0;
   let wasRunning = true;
   let report = null;
@@ -94,7 +81,7 @@ const seconds = (ms) => `${ms < 1000 ? (ms / 1000).toFixed(2) : (ms / 1000).toFi
 
 function facts(report, binds) {
   const found = [];
-  const add = (title, text) => text && found.push(h("div", { class: "fact" }, h("dt", {}, title), h("dd", {}, text)));
+  const add = (title, text) => text && found.push(fact(title, text));
   const counted = (of) => Object.entries(of ?? {}).map(([key, value]) => `${words(key)} ${count(value)}`).join(", ");
   add("Why it stopped", report.state !== "running" && report.reason);
   add("What to do", report.state !== "running" && report.fix);
@@ -146,7 +133,7 @@ function lanes(report) {
       "dl",
       { class: "facts" },
       entries.map(([name, lane]) =>
-        h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, `${name.includes(lane.base_url) ? "" : `${lane.model} at ${lane.base_url ?? "this machine"}: `}${count(lane.requests)} requests, ${count(lane.in_flight)} in flight${lane.reason ? `; ${lane.reason}` : ""}`)),
+        fact(name, `${name.includes(lane.base_url) ? "" : `${lane.model} at ${lane.base_url ?? "this machine"}: `}${count(lane.requests)} requests, ${count(lane.in_flight)} in flight${lane.reason ? `; ${lane.reason}` : ""}`),
       ),
     ),
   );
@@ -172,43 +159,23 @@ function note(samples, at, binding, name) {
   }
 }
 
-const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
 function paceChart(place, samples) {
-  let plot = null;
   let last = null;
-  const draw = () => {
-    if (last === null) return;
-    const [pace, report] = last;
-    const data = series(pace, report);
-    if (plot !== null) plot.destroy();
-    plot = null;
-    if (data[0].length < 2) return fill(place, h("p", { class: "quiet" }, "Too few answers yet for a curve."));
-    fill(place);
-    const axis = { space: 90, stroke: ink("--ink-2"), grid: { stroke: ink("--line"), width: 1 }, ticks: { stroke: ink("--line"), width: 1 }, font: "12px system-ui" };
+  const { draw, end } = chart(place, TALL, () => {
+    if (last === null) return null;
+    const data = series(...last);
+    if (data[0].length < 2) return "Too few answers yet for a curve.";
     const lines = [{}, { label: "answers/s", stroke: ink("--c0"), fill: ink("--c0-soft"), width: 1.5 }];
-    if (data.length > 2) lines.push({ label: "rate limit", stroke: ink("--c1"), dash: [6, 4], width: 1.5, points: { show: false } });
-    plot = new uPlot(
-      {
-        width: Math.max(place.clientWidth, 200),
-        height: height(),
-        series: lines,
-        axes: [{ ...axis, values: (_, splits, __, ___, step) => splits.map((at) => clock(at, step)) }, { ...axis, space: 36, size: 52 }],
-        scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.08, 0.1)] } },
-        cursor: { drag: { x: true, y: false } },
-        legend: { live: true },
-        fmtDate: () => (date) => clock(date.getTime() / 1000, 1, true),
-        hooks: { draw: [(self) => paint(self, samples)], ready: [(self) => self.setLegend({ idx: data[0].length - 1 })] },
-      },
+    if (data.length > 2) lines.push({ label: "request limit", stroke: ink("--c1"), dash: [6, 4], width: 1.5, points: { show: false } });
+    return {
       data,
-      place,
-    );
-    return plot;
-  };
-  const watch = new ResizeObserver(() => plot?.setSize({ width: Math.max(place.clientWidth, 200), height: height() }));
-  watch.observe(place);
-  const scheme = matchMedia("(prefers-color-scheme: dark)");
-  scheme.addEventListener("change", draw);
+      series: lines,
+      axes: [{ ...axis(), space: 90, values: (_, splits, __, ___, step) => splits.map((at) => clock(at, step)) }, { ...axis(), space: 36, size: 52 }],
+      scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.08, 0.1)] } },
+      fmtDate: () => (date) => clock(date.getTime() / 1000, 1, true),
+      hooks: { draw: [(self) => paint(self, samples)] },
+    };
+  });
   return {
     show(pace, report) {
       last = [pace, report];
@@ -221,11 +188,7 @@ function paceChart(place, samples) {
       legend.dataset.key = key;
       fill(legend, seen.length > 0 && ["While this page was open, limited by: ", seen.map((each) => h("span", { class: `swatch b${BINDS[each] ?? 7}` }, binds[each] ?? words(each)))]);
     },
-    end() {
-      watch.disconnect();
-      scheme.removeEventListener("change", draw);
-      plot?.destroy();
-    },
+    end,
   };
 }
 

@@ -1,6 +1,7 @@
 // The playground: a question to a model of this run, as it was taught, and several answers that grow side by side.
 import { questionBlock } from "./answers.js";
 import { ask, count, fill, h, post, say, sentence, trouble, usd } from "./dom.js";
+import { postForLines } from "./server.js";
 
 const OTHER = "\u0000other"; // the choice of a value that is not in the list; no value is that
 const LOOK_AFTER_MS = 200;
@@ -203,7 +204,7 @@ export function playgroundView(place, base, home, name) {
     const total = asked.samples;
     let failed = null;
     try {
-      for await (const event of events(address, asked, sending.signal)) {
+      for await (const event of postForLines(address, asked, sending.signal)) {
         if (event.event === "asking") say(status, "Asking");
         else if (event.event === "notice") say(status, sentence(event.text));
         else if (event.event === "text") {
@@ -213,13 +214,13 @@ export function playgroundView(place, base, home, name) {
           done += 1;
           block.reply(event);
           if (done < total) say(status, `Answering, ${count(done)} of ${count(total)} done`);
-        } else if (event.event === "error") failed = Object.assign(new Error(sentence(event.error)), { fix: event.fix && sentence(event.fix) });
+        } else if (event.event === "error") failed = inSentences({ message: event.error, fix: event.fix });
       }
       say(status, failed ? "Not answered" : "Done");
     } catch (error) {
       if (error.name === "AbortError") say(status, "Stopped");
       else {
-        failed = error;
+        failed = inSentences(error);
         say(status, "Not answered");
       }
     }
@@ -294,34 +295,7 @@ export function playgroundView(place, base, home, name) {
 
 const labelled = (title, input) => h("label", { class: "ask-label" }, h("span", {}, title), input);
 
-/** The events of a question, as they come. Leaving the loop, or the signal, ends the asking. */
-async function* events(address, asked, signal) {
-  let response;
-  try {
-    response = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked), signal });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw Object.assign(new Error("The server does not answer."), { fix: "Start it again: herogen-async view" });
-  }
-  if (!response.ok) {
-    const told = await response.json().catch(() => ({ error: `The server refuses it (HTTP ${response.status}).` }));
-    throw Object.assign(new Error(sentence(told.error)), { fix: told.fix && sentence(told.fix) });
-  }
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      const lines = (rest + value).split("\n");
-      rest = lines.pop();
-      for (const line of lines) yield JSON.parse(line);
-    }
-  } catch (error) {
-    if (error.name === "AbortError" || signal.aborted) throw new DOMException("stopped", "AbortError");
-    throw Object.assign(new Error("The server has ended in the middle of an answer."), { fix: "Start it again: herogen-async view" });
-  }
-}
+const inSentences = (error) => Object.assign(new Error(sentence(error.message)), { fix: error.fix && sentence(error.fix) });
 
 const titleOf = (model) => (model.id === "run" ? `${model.name} answered this run` : `Fine-tune ${model.id}: ${model.name}`);
 const shortened = (value) => (value.length > 60 ? `${value.slice(0, 59)}…` : value);

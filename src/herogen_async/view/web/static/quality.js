@@ -1,11 +1,11 @@
 // Quality: what the checks of a data set find in the rows, before anything is trained; a finding leads to its rows.
-import { ago, ask, count, fill, h, post, say, trouble } from "./dom.js";
+import { ago, ask, count, counted, fact, fill, h, post, say, sentence, trouble } from "./dom.js";
+import { polling } from "./polling.js";
 
 const EVERY_MS = 700;
 const FATES = { usual: "usual length", cut: "cut off", outlier: "far shorter or longer" };
 
 export function qualityView(place, base, home) {
-  let timer = null;
   let ended = false;
   let shown = ""; // the check whose findings are drawn
   let done = null;
@@ -21,7 +21,7 @@ export function qualityView(place, base, home) {
   button.addEventListener("click", async () => {
     try {
       draw(await post(`${base}/quality`, { do: action }));
-      follow();
+      looking.now();
     } catch (error) {
       fill(message, trouble(error));
     }
@@ -55,29 +55,29 @@ export function qualityView(place, base, home) {
 
   const stale = (checked) => (done !== null && done > checked.rows ? ` Rows have come since: ${count(done)} are done now.` : " The rows have changed since.");
 
-  async function follow() {
-    clearTimeout(timer);
+  async function look() {
     try {
       const told = await ask(`${base}/quality`);
-      if (ended) return;
+      if (ended) return null;
       draw(told);
-      if (told.running) timer = setTimeout(follow, EVERY_MS);
+      return told.running ? EVERY_MS : null;
     } catch (error) {
       if (!ended) fill(message, trouble(error));
+      return null;
     }
   }
-  follow();
+  const looking = polling(look);
 
   return {
     report(moment) {
       const before = done;
       done = moment.report.done;
       // What was checked grows old while the run goes on.
-      if (before !== null && before !== done && action === "check" && shown !== "none") follow();
+      if (before !== null && before !== done && action === "check" && shown !== "none") looking.now();
     },
     end() {
       ended = true;
-      clearTimeout(timer);
+      looking.end();
     },
   };
 }
@@ -93,7 +93,7 @@ const empty = () =>
 function report(checked, home) {
   const left = Object.entries(checked.left_out);
   return [
-    checked.warnings.map((each) => h("p", { class: "warning" }, `${each[0].toUpperCase()}${each.slice(1)}.`)),
+    checked.warnings.map((each) => h("p", { class: "warning" }, sentence(each))),
     left.length > 0 && h("p", { class: "quiet" }, `Not among the rows checked: ${left.map(([why, many]) => `${count(many)} ${why}`).join(", ")}.`),
     findings(checked, home),
     h("div", { class: "plots" }, words(checked.words, checked.lengths), likeness(checked.likeness, checked.diversity)),
@@ -118,11 +118,11 @@ function findings(checked, home) {
           "div",
           { class: "finding-head" },
           h("h3", {}, each.kind),
-          h("span", { class: "finding-count" }, `${count(each.rows)} ${each.rows === 1 ? "row" : "rows"}, ${percent(share)}`),
+          h("span", { class: "finding-count" }, `${counted(each.rows, "row")}, ${percent(share)}`),
           h("a", { href: `${home}/rows?${new URLSearchParams({ finding: each.kind })}` }, each.rows === 1 ? "Show the row" : `Show all ${count(each.rows)}`),
           meter,
         ),
-        h("p", { class: "quiet" }, `${each.meaning[0].toUpperCase()}${each.meaning.slice(1)}.`),
+        h("p", { class: "quiet" }, sentence(each.meaning)),
         h("ul", { class: "seen" }, each.seen.map((seen) => h("li", {}, h("a", { href: `${home}/rows/${seen.row}` }, `Row ${count(seen.row)}`), h("span", { class: "excerpt" }, seen.excerpt || "(no text)"), seen.note && h("span", { class: "quiet" }, seen.note)))),
       );
     })),
@@ -201,7 +201,7 @@ function groups({ count: many, largest }, home) {
     "section",
     { class: "panel" },
     h("h2", {}, "Repeated answers"),
-    h("p", { class: "quiet" }, many > largest.length ? `The ${largest.length} largest of ${count(many)} groups.` : `${count(many)} ${many === 1 ? "group" : "groups"} of answers that are (nearly) the same.`),
+    h("p", { class: "quiet" }, many > largest.length ? `The ${largest.length} largest of ${count(many)} groups.` : `${counted(many, "group")} of answers that are (nearly) the same.`),
     h(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "Repeated answers" },
@@ -218,7 +218,7 @@ function groups({ count: many, largest }, home) {
 function figures(checked) {
   const { tokens, languages, lengths } = checked;
   const guessed = tokens.estimated + tokens.estimated_prompts > 0 ? "about " : "";
-  const add = (title, text) => text && h("div", { class: "fact" }, h("dt", {}, title), h("dd", {}, text));
+  const add = (title, text) => text && fact(title, text);
   return h(
     "section",
     { class: "panel" },

@@ -1,5 +1,5 @@
 // The rows of a run: a list that scrolls through any number, filters, and one row whole beside it.
-import { ask, count, fill, h, pill, say, trouble } from "./dom.js";
+import { ask, count, counted, fill, h, pill, say, trouble } from "./dom.js";
 import { repeatsView } from "./repeats.js";
 import { markSigns, rowPanel } from "./row.js";
 import { figureSign, rowFilters } from "./row_filters.js";
@@ -27,7 +27,7 @@ export function rowsView(place, base, home, rest) {
   let marked = -1;
   let timer = null;
 
-  const counted = h("span", { class: "quiet", role: "status" });
+  const status = h("span", { class: "quiet", role: "status" });
   const message = h("div", {});
   const filters = rowFilters(filter);
   const room = h("div", { class: "list-room" });
@@ -40,7 +40,7 @@ export function rowsView(place, base, home, rest) {
   });
   const repeats = repeatsView(base, { close: () => hideRepeats(), changed: () => refresh(), chose: () => remember() });
   const split = h("div", { class: "split" }, list, panel.element, repeats.element);
-  fill(place, h("div", { class: "bar-line" }, filters.element), h("div", { class: "count-line" }, counted, keysHelp()), message, split);
+  fill(place, h("div", { class: "bar-line" }, filters.element), h("div", { class: "count-line" }, status, keysHelp()), message, split);
 
   const address = (start, many) => `${base}/rows?${new URLSearchParams([...filters.query(), ["start", start], ["count", many]])}`;
   /** Where one can come back to: the filters, and what is shown. */
@@ -129,8 +129,8 @@ export function rowsView(place, base, home, rest) {
     const narrows = filters.narrows();
     isPartly = told.ready && told.searched < 1;
     const share = isPartly ? `, ${Math.floor(100 * told.searched)} % searched` : "";
-    if (!told.ready) say(counted, "Reading the journal; these are the latest answers.");
-    else say(counted, `${count(total)} ${total === 1 ? "row" : "rows"}${narrows ? " found" : ""}${share}`);
+    if (!told.ready) say(status, "Reading the journal; these are the latest answers.");
+    else say(status, `${counted(total, "row")}${narrows ? " found" : ""}${share}`);
     if (told.ready && total === 0 && !share) fill(message, h("p", { class: "empty" }, narrows ? "No rows match." : "No rows yet."));
     draw();
     if (!told.ready) timer = setTimeout(() => restart(), LOOK_AGAIN_MS / 4);
@@ -154,7 +154,7 @@ export function rowsView(place, base, home, rest) {
     asked = new Set();
     if (isSearching) return;
     isSearching = true;
-    const slow = setTimeout(() => isReady && say(counted, "Searching"), 300);
+    const slow = setTimeout(() => isReady && say(status, "Searching"), 300);
     for (let mine = -1; mine !== generation && !isEnded; ) {
       mine = generation;
       await load(0);

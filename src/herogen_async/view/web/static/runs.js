@@ -1,12 +1,12 @@
 // All runs: their states, how far they are, what they cost, when they changed.
 import { ago, ask, count, fill, h, pill, trouble, usd } from "./dom.js";
+import { polling } from "./polling.js";
 
 const EVERY_MS = 3000;
 
 export async function showRuns(main) {
-  let timer = null;
   let ended = false;
-  const first = await ask("/api/runs");
+  let first = await ask("/api/runs");
   if (first.only !== null && first.is_awaited) return awaited(main, first.only);
   if (first.only !== null) {
     location.replace(`#/${encodeURIComponent(first.only)}/live`);
@@ -16,53 +16,55 @@ export async function showRuns(main) {
   const message = h("div", {});
   fill(main, h("h1", {}, "Runs"), message, list);
 
-  async function look(told) {
+  async function look() {
     try {
-      const { runs } = told ?? (await ask("/api/runs"));
+      const { runs } = first ?? (await ask("/api/runs"));
+      first = null;
       fill(message);
       if (runs.length === 0) fill(message, empty());
       const cards = runs.map((run) => card(run));
       fill(list, ...cards.map(({ element }) => element));
       for (const { run, show } of cards) {
-        if (ended) return;
+        if (ended) return null;
         // One after the other: a large journal takes seconds, and others are shown before it.
         if (run.state === undefined) await ask(`/api/runs/${encodeURIComponent(run.name)}`).then(show, show);
       }
     } catch (error) {
       fill(message, trouble(error));
     }
-    if (!ended) timer = setTimeout(() => look(), EVERY_MS);
+    return EVERY_MS;
   }
-  look(first); // not awaited: who leaves meanwhile ends it
+  const looking = polling(look); // not awaited: who leaves meanwhile ends it
   return {
     end() {
       ended = true;
-      clearTimeout(timer);
+      looking.end();
     },
   };
 }
 
 /** A run that starts just now: its folder is not there yet. */
 function awaited(main, name) {
-  let timer = null;
   let ended = false;
   const message = h("div", {});
   fill(main, h("h1", {}, name), h("p", { class: "empty", role: "status" }, "The run is starting."), message);
   async function look() {
     try {
-      if (!(await ask("/api/runs")).is_awaited) return ended || location.replace(`#/${encodeURIComponent(name)}/live`);
+      if (!(await ask("/api/runs")).is_awaited) {
+        if (!ended) location.replace(`#/${encodeURIComponent(name)}/live`);
+        return null;
+      }
       fill(message);
     } catch (error) {
       fill(message, trouble(error));
     }
-    if (!ended) timer = setTimeout(look, EVERY_MS / 6);
-    return undefined;
+    return EVERY_MS / 6;
   }
-  look();
+  const looking = polling(look);
   return {
     end() {
       ended = true;
-      clearTimeout(timer);
+      looking.end();
     },
   };
 }

@@ -1,7 +1,8 @@
 // Tune: the way from rows to a model, and each fine-tune with its losses, what it said, and how its answers compare.
 import { commandLine } from "./clipboard.js";
-import { ago, ask, clean, count, duration, fill, h, post, say, sentence, trouble, words } from "./dom.js";
+import { ago, ask, clean, count, counted, duration, fact, fill, h, post, say, sentence, tileBoard, trouble, words } from "./dom.js";
 import { lossChart } from "./loss_chart.js";
+import { polling } from "./polling.js";
 
 const GOING_MS = 2000;
 const RESTING_MS = 5000;
@@ -16,7 +17,6 @@ export function tuneView(place, base, home) {
   const jobs = h("div", { class: "finetunes" });
   const nothing = h("div", { class: "empty", hidden: true }, h("p", {}, "No fine-tunes yet."), h("p", {}, "One that is started, here or in a terminal, is shown with its losses while it trains."));
   const cards = new Map();
-  let timer = null;
   let isEnded = false;
   let last = null;
   const refused = h("div", {});
@@ -25,10 +25,9 @@ export function tuneView(place, base, home) {
   fill(way, h("li", { class: "quiet" }, "Reading the fine-tunes"));
 
   async function look() {
-    clearTimeout(timer);
     try {
       const told = await ask(`${base}/tune`);
-      if (isEnded) return;
+      if (isEnded) return null;
       fill(message);
       last = told;
       show();
@@ -36,7 +35,7 @@ export function tuneView(place, base, home) {
       if (!isEnded) fill(message, trouble(error));
     }
     const isGoing = last?.started?.exit_code === null || last?.finetunes.some((each) => each.is_going || each.is_watched);
-    if (!isEnded && !document.hidden) timer = setTimeout(look, isGoing ? GOING_MS : RESTING_MS);
+    return isGoing ? GOING_MS : RESTING_MS;
   }
 
   async function start(command_name, command) {
@@ -47,7 +46,7 @@ export function tuneView(place, base, home) {
     } catch (error) {
       if (!isEnded) fill(refused, trouble(error));
     }
-    if (!isEnded) look();
+    looking.now();
   }
 
   let shownStarted = "";
@@ -82,15 +81,12 @@ export function tuneView(place, base, home) {
     });
   }
 
-  const seen = () => (document.hidden ? clearTimeout(timer) : look());
-  document.addEventListener("visibilitychange", seen);
-  look();
+  const looking = polling(look);
   return {
     report() {},
     end() {
       isEnded = true;
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", seen);
+      looking.end();
       for (const card of cards.values()) card.end();
     },
   };
@@ -110,7 +106,7 @@ function drawWay(way, told, home, start) {
   const command = (name) => [commandLine(commands[name]), told.starts.includes(name) && startButton(() => start(name, commands[name]))];
   fill(
     way,
-    step("Mark rows", marks > 0 ? `${count(marks)} ${marks === 1 ? "answer is" : "answers are"} marked.` : "Mark bad answers and mend others: they are left out, or taught as you wrote them.", marks > 0, h("a", { href: `${home}/rows` }, "Rows")),
+    step("Mark rows", marks > 0 ? `${counted(marks, "answer")} ${marks === 1 ? "is" : "are"} marked.` : "Mark bad answers and mend others: they are left out, or taught as you wrote them.", marks > 0, h("a", { href: `${home}/rows` }, "Rows")),
     step("Assemble the data set", dataset === null ? "Not assembled yet." : `${datasetWords(dataset)}${isOld ? " Rows or marks have come since: assemble it again." : ""}`, dataset !== null && !isOld, command("assemble")),
     step(
       "Fine-tune",
@@ -168,14 +164,13 @@ function finetuneCard(number, base, home) {
   const state = h("span", {});
   const models = h("span", { class: "quiet model-name" });
   const problem = h("div", {});
-  const board = h("dl", { class: "tiles tune-tiles" });
+  const { element: board, set: tile } = tileBoard("tune-tiles");
   const bar = h("progress", { class: "wide", max: 1, value: 0, "aria-label": "steps done" });
   const figure = h("div", { class: "chart loss-chart" });
   const said = h("div", { class: "tune-events" });
   const settings = h("div", {});
   const evaluation = h("div", { class: "evaluation" });
   const chart = lossChart(figure);
-  const tiles = new Map();
   let known = "";
   let knownLosses = "";
   let evaluatedAt = null;
@@ -190,16 +185,6 @@ function finetuneCard(number, base, home) {
     h("div", { class: "tune-body" }, h("div", {}, h("h3", {}, "Loss"), figure), h("div", {}, h("h3", {}, "What it said"), said, settings)),
     evaluation,
   );
-
-  const tile = (title, text) => {
-    let value = tiles.get(title);
-    if (value === undefined) {
-      value = h("dd", {});
-      tiles.set(title, value);
-      board.append(h("div", { class: "tile" }, h("dt", {}, title), value));
-    }
-    say(value, text);
-  };
 
   async function compare(at) {
     if (at === null || at === evaluatedAt) return;
@@ -308,7 +293,7 @@ function settingsPart(told) {
     ["Checkpoints", told.checkpoints.length ? told.checkpoints.map((each) => `step ${count(each.step)}`).join(", ") : null],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
   if (facts.length === 0) return null;
-  return h("details", {}, h("summary", {}, "Settings and files"), h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, value)))));
+  return h("details", {}, h("summary", {}, "Settings and files"), h("dl", { class: "facts" }, facts.map(([name, value]) => fact(name, value))));
 }
 
 // -- the evaluation
